@@ -1,0 +1,1 @@
+"""Recommendations for shops from anonymous sessions alone."""

@@ -1,0 +1,5 @@
+"""``python -m nextcart``."""
+
+from nextcart.cli import main
+
+main()

@@ -1,0 +1,304 @@
+"""Every setting, with its default: ``nextcart.toml``, overridden by ``NEXTCART__SECTION__KEY`` in the environment.
+
+One frozen class a section; a model's class is also what its ``fit`` takes. A key that no class knows is an error.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from nextcart.errors import ConfigError
+
+ENV_PREFIX = "NEXTCART__"
+DEFAULT_FILE = Path("nextcart.toml")
+
+Positive = Annotated[int, Field(gt=0)]
+PositiveReal = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, and a key it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class TypeWeights(Section):
+    """What an event of each type counts."""
+
+    clicks: NotNegative = 1.0
+    carts: NotNegative = 3.0
+    orders: NotNegative = 5.0
+
+    def as_tuple(self) -> tuple[float, float, float]:
+        """The weights in the order of `EventType`."""
+        return (self.clicks, self.carts, self.orders)
+
+
+class IngestConfig(Section):
+    """How raw files become events."""
+
+    max_reject_share: Share = 0.01
+    """More rejected records than this share fail the run."""
+    min_events: Positive = 2
+    """Sessions with fewer events are counted as short; they stay in the store."""
+    max_future_days: NotNegative = 1.0
+    """An event later than this many days from now is rejected."""
+    memory_limit_mib: Positive = 8192
+    """What DuckDB may hold before it spills to disk."""
+    threads: Positive = 2
+    """Threads of DuckDB."""
+
+
+class SplitConfig(Section):
+    """How the store's training events are split into a training and a validation part."""
+
+    method: Literal["percentile", "days"] = "percentile"
+    """``percentile``: whole sessions by end time; ``days``: OTTO's rule, validation sessions start in the last days."""
+    quantile: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """Quantile of session end times, for ``percentile``."""
+    days: PositiveReal = 7.0
+    """Days before the newest event, for ``days``."""
+
+
+class TopSellersConfig(Section):
+    """Recency-weighted popularity: sum of w(type) * exp(-decay_per_day * age in days)."""
+
+    decay_per_day: NotNegative = 0.01
+    """Exponential decay of an event's weight with its age, counted from the newest training event."""
+    type_weights: TypeWeights = TypeWeights()
+    max_items: Positive = 10_000
+    """Items kept in each list: overall and one a type."""
+
+
+class MatrixConfig(Section):
+    """One co-visitation matrix: how a later event b counts for an earlier item a of the same session."""
+
+    last_events: Positive = 20
+    """Only the last events of a session make pairs."""
+    window_hours: PositiveReal = 12.0
+    """Pairs further apart in time do not count."""
+    decay_per_hour: NotNegative = 0.05
+    """Exponential decay of a pair's weight with the time between its events."""
+    type_weights: TypeWeights = TypeWeights()
+    """Weight of the later event's type."""
+    look_back_events: Annotated[int, Field(ge=0)] = 0
+    """Only pairs at most this many positions apart count; 0: any distance."""
+    keep_diagonal: bool = False
+    """Whether an item may be its own neighbour (people do come back to it)."""
+    top_n: Annotated[int, Field(gt=0, le=1024)] = 40
+    """Neighbours kept of each item."""
+
+
+class CovisitationConfig(MatrixConfig):
+    """The co-visitation model: its main matrix, how a session asks it, and further named matrices."""
+
+    query_events: Positive = 10
+    """A session asks with its last events, newest first."""
+    query_decay: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Weight of the i-th newest event of the session: query_decay ** i."""
+    query_type_weights: TypeWeights = TypeWeights()
+    """Weight of the type of the session's event."""
+    matrices: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")], MatrixConfig] = {}
+    """Further matrices by name."""
+
+
+class BoughtTogetherConfig(Section):
+    """Complements: items carted or ordered in one session, scored by a shrunk conditional probability.
+
+    score(b | a) = n(a, b) / (n(a) + shrinkage) / p(b) ** popularity_power, p(b) being the share of baskets with b.
+    """
+
+    window_hours: PositiveReal = 24.0
+    """Carts and orders further apart do not pair."""
+    min_support: Positive = 3
+    """Sessions that must hold a pair before it counts."""
+    shrinkage: NotNegative = 10.0
+    """Added to the support of the asked item: a pair seen 3 times of 3 is not certain."""
+    popularity_power: Share = 0.3
+    """Correction for popularity: 0 is the plain conditional probability, 1 the lift."""
+    max_basket_events: Positive = 200
+    """Only the last carts and orders of a session make pairs; keeps the cost of a giant session bounded."""
+    query_events: Positive = 10
+    """A session asks with its last carts and orders, or with its last item when it has none."""
+    top_n: Annotated[int, Field(gt=0, le=1024)] = 40
+    """Complements kept of each item."""
+
+
+class Item2vecConfig(Section):
+    """Skip-gram with negative sampling over the item sequences of sessions."""
+
+    dim: Annotated[int, Field(gt=0, le=512)] = 32
+    window: Positive = 3
+    """Items to each side that are context."""
+    negative: Positive = 3
+    """Negative samples a pair."""
+    min_count: Positive = 5
+    """Items with fewer training events get no vector."""
+    epochs: Positive = 3
+    learning_rate: PositiveReal = 0.1
+    """Learning rate at the start; it falls linearly over all epochs to a thousandth of that."""
+    negative_power: Share = 0.75
+    """Negatives are drawn by item count to this power."""
+    query_events: Positive = 5
+    """A session asks with the mean of the last normalised vectors."""
+    exact_below: Annotated[int, Field(ge=0)] = 4096
+    """With fewer vectors the search is exact."""
+    nprobe: Positive = 16
+    """Cells of the inverted file that a query visits."""
+
+
+class HybridConfig(Section):
+    """Rank fusion of co-visitation, item2vec and top sellers: sum of w_m / log2(rank_m + 1)."""
+
+    covisitation: NotNegative = 0.6
+    item2vec: NotNegative = 0.25
+    top_sellers: NotNegative = 0.15
+    candidates_per_limit: Positive = 2
+    """Candidates of each model, as a multiple of the limit asked for."""
+    short_session_events: Annotated[int, Field(ge=0)] = 2
+    """Up to this many events a session is short: item2vec and covisitation are weighed as below."""
+    short_item2vec: NotNegative = 1.3
+    short_covisitation: NotNegative = 0.8
+    intent_covisitation: NotNegative = 1.2
+    """Factor on co-visitation where the last event is a cart or an order."""
+    intent_item2vec: NotNegative = 0.9
+
+
+class ModelsConfig(Section):
+    """The models, a section each."""
+
+    top_sellers: TopSellersConfig = TopSellersConfig()
+    covisitation: CovisitationConfig = CovisitationConfig()
+    bought_together: BoughtTogetherConfig = BoughtTogetherConfig()
+    item2vec: Item2vecConfig = Item2vecConfig()
+    hybrid: HybridConfig = HybridConfig()
+
+
+class TrainingConfig(Section):
+    """The circumstances of a training run; none of them belongs to a model's definition."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
+    threads: Positive = 2
+    deterministic: bool = False
+    """One thread in item2vec: the same events, settings and seed give the same bytes."""
+
+
+class EvaluationConfig(Section):
+    """The next_event protocol."""
+
+    k: Annotated[int, Field(gt=0, le=1000)] = 20
+    """Cut-off of recall, hit rate, NDCG, MAP, MRR and coverage."""
+    history_events: Positive = 5
+    """Events before the target that the models are shown."""
+
+
+class ServingConfig(Section):
+    """The HTTP service and its limits."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, lt=65536)] = 8080
+    keep_alive_seconds: Positive = 75
+    """Longer than the idle time of common connection pools, which else meet a closed connection."""
+    max_limit: Annotated[int, Field(gt=0, le=1000)] = 200
+    """The most items that one request may ask for."""
+    max_events: Positive = 1000
+    """The most events that one request may carry."""
+    max_batch: Positive = 256
+    """The most requests in one batch."""
+    max_listed_items: Positive = 10_000
+    """The most items that one request may list in ``exclude``, and in ``allow``."""
+    max_body_bytes: Positive = 2 * 1024 * 1024
+
+
+class _NextcartEnv(EnvSettingsSource):
+    """The environment source, but strict: a NEXTCART__ variable that names no setting is an error."""
+
+    def __call__(self) -> dict[str, object]:
+        sections = {name.upper() for name in self.settings_cls.model_fields}
+        for key in os.environ:
+            if key.upper().startswith(ENV_PREFIX):
+                section = key.upper()[len(ENV_PREFIX) :].split("__")[0]
+                if section not in sections:
+                    raise ConfigError(f"environment variable {key}: no section '{section.lower()}'; {_sections_hint()}")
+        return super().__call__()
+
+
+class Settings(BaseSettings):
+    """All settings of a run, frozen. Use `load_settings`; the constructor is for tests and programs."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        use_attribute_docstrings=True,
+    )
+
+    ingest: IngestConfig = IngestConfig()
+    split: SplitConfig = SplitConfig()
+    models: ModelsConfig = ModelsConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    serving: ServingConfig = ServingConfig()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment, then the file."""
+        del env_settings, dotenv_settings, file_secret_settings
+        return init_settings, _NextcartEnv(settings_cls), TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read the settings from `path`, else from ``nextcart.toml`` where there is one, and the environment.
+
+    Raises:
+        ConfigError: the file is missing or no TOML, or a key is unknown or out of range.
+    """
+    file = path or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
+    if path is not None and not path.is_file():
+        raise ConfigError(f"{path}: no such file; name an existing one with --config")
+
+    class FileSettings(Settings):
+        model_config = SettingsConfigDict(toml_file=file)
+
+    try:
+        settings = FileSettings()
+    except ValidationError as error:
+        raise ConfigError(_first_line(error, file)) from None
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"{file}: {error}; see docs/reference/configuration.md") from None
+    return Settings.model_construct(**{name: getattr(settings, name) for name in Settings.model_fields})
+
+
+def _first_line(error: ValidationError, file: Path | None) -> str:
+    """One line for the first problem of a validation: where, what, and what would be right."""
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    where = f"{file or 'settings'} or {ENV_PREFIX}*"
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: unknown key '{key}'; {_sections_hint()}"
+    return f"{where}: {key}: {problem['msg']} (got {problem.get('input')!r}); see docs/reference/configuration.md"
+
+
+def _sections_hint() -> str:
+    return f"sections are {', '.join(Settings.model_fields)}; docs/reference/configuration.md lists every key"
