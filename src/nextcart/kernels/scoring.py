@@ -1,0 +1,417 @@
+"""Answering a batch of sessions: neighbour scores, popularity lists, query vectors, rank fusion."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from nextcart.kernels.topk import push, sort_heap
+from nextcart.types import Float32s, Int32s, Int64s, UInt8s
+
+EMPTY = -1
+GOLDEN = 0x9E3779B1
+
+
+@njit(cache=True, nogil=True)
+def new_table(entries: int) -> Int32s:
+    """An empty open-addressing table of item rows with room for ``entries`` at a load of at most a half."""
+    size = 16
+    while size < 2 * entries:
+        size *= 2
+    return np.full(size, EMPTY, np.int32)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def slot_of(table: Int32s, row: int) -> int:
+    """The slot where ``row`` stands or belongs."""
+    mask = len(table) - 1
+    slot = ((row * GOLDEN) >> 8) & mask
+    while table[slot] != row and table[slot] != EMPTY:
+        slot = (slot + 1) & mask
+    return slot
+
+
+@njit(cache=True, nogil=True)
+def holds(sorted_rows: Int32s, start: int, stop: int, row: int) -> bool:
+    """Whether the ascending ``sorted_rows[start:stop]`` holds ``row``."""
+    low, high = start, stop
+    while low < high:
+        middle = (low + high) >> 1
+        if sorted_rows[middle] < row:
+            low = middle + 1
+        else:
+            high = middle
+    return low < stop and sorted_rows[low] == row
+
+
+@njit(cache=True, nogil=True)
+def score_neighbours(
+    offsets: Int64s,
+    items: Int32s,
+    types: UInt8s,
+    neighbour_offsets: Int64s,
+    neighbour_items: Int32s,
+    neighbour_weights: Float32s,
+    query_events: int,
+    decay: float,
+    type_weights: tuple[float, float, float],
+    k: int,
+    ban_offsets: Int64s,
+    banned: Int32s,
+    allow_offsets: Int64s,
+    allowed: Int32s,
+) -> tuple[Int32s, Float32s]:
+    """Sum the neighbours of each session's last events: weight * decay ** i * type weight, i from the newest.
+
+    An empty ``allow_offsets`` allows all items, an empty ``ban_offsets`` bans none.
+    """
+    n = len(offsets) - 1
+    out_items = np.full((n, k), EMPTY, np.int32)
+    out_scores = np.zeros((n, k), np.float32)
+    for s in range(n):
+        stop = offsets[s + 1]
+        start = max(offsets[s], stop - query_events)
+        ban_start, ban_stop = _span(ban_offsets, s)
+        entries = ban_stop - ban_start
+        for e in range(start, stop):
+            if items[e] >= 0:
+                entries += neighbour_offsets[items[e] + 1] - neighbour_offsets[items[e]]
+        table = new_table(entries)
+        total = np.zeros(len(table), np.float64)
+        touched = np.empty(entries, np.int32)
+        n_touched = 0
+        for b in range(ban_start, ban_stop):
+            slot = slot_of(table, banned[b])
+            table[slot] = banned[b]
+            total[slot] = -np.inf
+        factor = 1.0
+        for e in range(stop - 1, start - 1, -1):
+            row = items[e]
+            weight = factor * type_weights[types[e]]
+            factor *= decay
+            if row < 0 or weight == 0.0:
+                continue
+            for j in range(neighbour_offsets[row], neighbour_offsets[row + 1]):
+                slot = slot_of(table, neighbour_items[j])
+                if table[slot] == EMPTY:
+                    table[slot] = neighbour_items[j]
+                    touched[n_touched] = slot
+                    n_touched += 1
+                total[slot] += weight * neighbour_weights[j]
+        size = 0
+        for t in range(n_touched):
+            slot = touched[t]
+            if _may_come(allow_offsets, allowed, s, table[slot]):
+                size = push(out_scores[s], out_items[s], size, np.float32(total[slot]), table[slot])
+        sort_heap(out_scores[s], out_items[s], size)
+    return out_items, out_scores
+
+
+@njit(cache=True, nogil=True)
+def take_top(
+    n: int,
+    k: int,
+    list_items: Int32s,
+    list_scores: Float32s,
+    ban_offsets: Int64s,
+    banned: Int32s,
+    allow_offsets: Int64s,
+    allowed: Int32s,
+) -> tuple[Int32s, Float32s]:
+    """The first ``k`` entries of one list for each of ``n`` sessions, past those that must not come."""
+    out_items = np.full((n, k), EMPTY, np.int32)
+    out_scores = np.zeros((n, k), np.float32)
+    for s in range(n):
+        table = _ban_table(ban_offsets, banned, s)
+        size = 0
+        for j in range(len(list_items)):
+            if size == k:
+                break
+            row = list_items[j]
+            if table[slot_of(table, row)] == EMPTY and _may_come(allow_offsets, allowed, s, row):
+                out_items[s, size], out_scores[s, size] = row, list_scores[j]
+                size += 1
+    return out_items, out_scores
+
+
+@njit(cache=True, nogil=True)
+def keep_permitted(
+    found_items: Int32s,
+    found_scores: Float32s,
+    k: int,
+    ban_offsets: Int64s,
+    banned: Int32s,
+    allow_offsets: Int64s,
+    allowed: Int32s,
+) -> tuple[Int32s, Float32s]:
+    """The best ``k`` of the found items (n, m), ``EMPTY`` where a search found none, that may come."""
+    n = len(found_items)
+    out_items = np.full((n, k), EMPTY, np.int32)
+    out_scores = np.zeros((n, k), np.float32)
+    for s in range(n):
+        table = _ban_table(ban_offsets, banned, s)
+        size = 0
+        for j in range(found_items.shape[1]):
+            row = found_items[s, j]
+            if row >= 0 and table[slot_of(table, row)] == EMPTY and _may_come(allow_offsets, allowed, s, row):
+                size = push(out_scores[s], out_items[s], size, found_scores[s, j], row)
+        sort_heap(out_scores[s], out_items[s], size)
+    return out_items, out_scores
+
+
+@njit(cache=True, nogil=True)
+def score_allowed(
+    queries: Float32s,
+    vectors: Float32s,
+    k: int,
+    ban_offsets: Int64s,
+    banned: Int32s,
+    allow_offsets: Int64s,
+    allowed: Int32s,
+) -> tuple[Int32s, Float32s]:
+    """The best ``k`` of each session's allowed items by inner product with its query; exact, no index."""
+    n, dim = queries.shape
+    out_items = np.full((n, k), EMPTY, np.int32)
+    out_scores = np.zeros((n, k), np.float32)
+    for s in range(n):
+        if not queries[s].any():
+            continue
+        table = _ban_table(ban_offsets, banned, s)
+        size = 0
+        for j in range(allow_offsets[s], allow_offsets[s + 1]):
+            row = allowed[j]
+            if row < len(vectors) and table[slot_of(table, row)] == EMPTY:
+                score = np.float32(0.0)
+                for d in range(dim):
+                    score += queries[s, d] * vectors[row, d]
+                size = push(out_scores[s], out_items[s], size, score, row)
+        sort_heap(out_scores[s], out_items[s], size)
+    return out_items, out_scores
+
+
+@njit(cache=True, nogil=True)
+def mean_vectors(offsets: Int64s, items: Int32s, vectors: Float32s, query_events: int) -> Float32s:
+    """The normalised mean of the vectors of each session's last events that have one; zeros where none has."""
+    n = len(offsets) - 1
+    dim = vectors.shape[1]
+    out = np.zeros((n, dim), np.float32)
+    for s in range(n):
+        used = 0
+        for e in range(offsets[s + 1] - 1, offsets[s] - 1, -1):
+            if used == query_events:
+                break
+            if 0 <= items[e] < len(vectors):
+                used += 1
+                for d in range(dim):
+                    out[s, d] += vectors[items[e], d]
+        norm = 0.0
+        for d in range(dim):
+            norm += out[s, d] * out[s, d]
+        if norm > 0.0:
+            scale = np.float32(1.0 / math.sqrt(norm))
+            for d in range(dim):
+                out[s, d] *= scale
+    return out
+
+
+@njit(cache=True, nogil=True)
+def fuse_ranks(
+    candidates: tuple[Int32s, ...], weights: Float32s, bits: tuple[int, ...], k: int
+) -> tuple[Int32s, Float32s, UInt8s]:
+    """Merge the models' ranked lists: sum of weight / log2(rank + 1), rank from 1, and who brought each item.
+
+    ``candidates`` holds one (n, c) array a model, ``weights`` is (n, n_models), ``bits`` the models' source bits.
+    """
+    n = len(weights)
+    out_items = np.full((n, k), EMPTY, np.int32)
+    out_scores = np.zeros((n, k), np.float32)
+    out_sources = np.zeros((n, k), np.uint8)
+    entries = 0
+    for lists in candidates:
+        entries += lists.shape[1]
+    for s in range(n):
+        table = new_table(entries)
+        total = np.zeros(len(table), np.float64)
+        sources = np.zeros(len(table), np.uint8)
+        touched = np.empty(entries, np.int32)
+        n_touched = 0
+        for m in range(len(candidates)):
+            lists = candidates[m]
+            for rank in range(lists.shape[1]):
+                row = lists[s, rank]
+                if row < 0:
+                    break
+                slot = slot_of(table, row)
+                if table[slot] == EMPTY:
+                    table[slot] = row
+                    touched[n_touched] = slot
+                    n_touched += 1
+                total[slot] += weights[s, m] / math.log2(rank + 2.0)
+                sources[slot] |= np.uint8(bits[m])
+        size = 0
+        for t in range(n_touched):
+            slot = touched[t]
+            size = push(out_scores[s], out_items[s], size, np.float32(total[slot]), table[slot])
+        sort_heap(out_scores[s], out_items[s], size)
+        for i in range(size):
+            out_sources[s, i] = sources[slot_of(table, out_items[s, i])]
+    return out_items, out_scores, out_sources
+
+
+@njit(cache=True, nogil=True)
+def backfill(items: Int32s, scores: Float32s, sources: UInt8s, fill_items: Int32s, fill_bit: int) -> Int64s:
+    """Fill lists shorter than k from ``fill_items`` (n, m), in place; how many items each had of its own.
+
+    A filled place scores 0, or as the last item before it where that is below 0, so that scores never ascend.
+    """
+    n, k = items.shape
+    own = np.zeros(n, np.int64)
+    for s in range(n):
+        size = 0
+        while size < k and items[s, size] >= 0:
+            size += 1
+        own[s] = size
+        if size == k:
+            continue
+        score = min(np.float32(0.0), scores[s, size - 1]) if size > 0 else np.float32(0.0)
+        table = new_table(k)
+        for i in range(size):
+            table[slot_of(table, items[s, i])] = items[s, i]
+        for j in range(fill_items.shape[1]):
+            row = fill_items[s, j]
+            if size == k or row < 0:
+                break
+            if table[slot_of(table, row)] == EMPTY:
+                items[s, size], scores[s, size], sources[s, size] = row, score, fill_bit
+                size += 1
+    return own
+
+
+@njit(cache=True, nogil=True)
+def join_lists(offsets_a: Int64s, items_a: Int32s, offsets_b: Int64s, items_b: Int32s) -> tuple[Int64s, Int32s]:
+    """Per-session lists a followed by lists b, without unknown items."""
+    n = len(offsets_a) - 1
+    offsets = np.zeros(n + 1, np.int64)
+    items = np.empty(len(items_a) + len(items_b), np.int32)
+    size = 0
+    for s in range(n):
+        for i in range(offsets_a[s], offsets_a[s + 1]):
+            if items_a[i] >= 0:
+                items[size] = items_a[i]
+                size += 1
+        start, stop = _span(offsets_b, s)
+        for i in range(start, stop):
+            items[size] = items_b[i]
+            size += 1
+        offsets[s + 1] = size
+    return offsets, items[:size]
+
+
+@njit(cache=True, nogil=True)
+def baskets_of(
+    offsets: Int64s, items: Int32s, types: UInt8s, from_type: int, last_events: int
+) -> tuple[Int64s, Int32s]:
+    """The distinct known items of each session's last events of a type from ``from_type`` up; else its last known."""
+    n = len(offsets) - 1
+    out_offsets = np.zeros(n + 1, np.int64)
+    out_items = np.empty(len(items), np.int32)
+    size = 0
+    for s in range(n):
+        first = size
+        taken = 0
+        for e in range(offsets[s + 1] - 1, offsets[s] - 1, -1):
+            if taken == last_events:
+                break
+            if types[e] < from_type or items[e] < 0:
+                continue
+            taken += 1
+            fresh = True
+            for i in range(first, size):
+                fresh = fresh and out_items[i] != items[e]
+            if fresh:
+                out_items[size] = items[e]
+                size += 1
+        e = offsets[s + 1] - 1
+        while size == first and e >= offsets[s]:
+            if items[e] >= 0:
+                out_items[size] = items[e]
+                size += 1
+            e -= 1
+        out_offsets[s + 1] = size
+    return out_offsets, out_items[:size]
+
+
+@njit(cache=True, nogil=True)
+def hybrid_weights(
+    offsets: Int64s,
+    types: UInt8s,
+    base: tuple[float, float, float],
+    short_events: int,
+    short_factors: tuple[float, float, float],
+    intent_factors: tuple[float, float, float],
+) -> Float32s:
+    """Weight of each model for each session (n, 3), summing to 1: by its length and by the type of its last event."""
+    n = len(offsets) - 1
+    weights = np.empty((n, 3), np.float32)
+    for s in range(n):
+        length = offsets[s + 1] - offsets[s]
+        total = 0.0
+        for m in range(3):
+            weight = base[m]
+            if length <= short_events:
+                weight *= short_factors[m]
+            if length > 0 and types[offsets[s + 1] - 1] > 0:
+                weight *= intent_factors[m]
+            weights[s, m] = weight
+            total += weight
+        if total > 0.0:
+            for m in range(3):
+                weights[s, m] /= total
+    return weights
+
+
+@njit(cache=True, nogil=True)
+def fallback_reasons(offsets: Int64s, items: Int32s, sources: UInt8s, fill_bit: int, asked_for_fill: bool) -> UInt8s:
+    """Why a list is top sellers only: 0 it is not, 1 no event, 2 no known item, 3 the model had no candidate."""
+    n = len(offsets) - 1
+    reasons = np.zeros(n, np.uint8)
+    for s in range(n):
+        known = False
+        for e in range(offsets[s], offsets[s + 1]):
+            known = known or items[e] >= 0
+        if offsets[s] == offsets[s + 1]:
+            reasons[s] = 1
+        elif not known:
+            reasons[s] = 2
+        elif not asked_for_fill:
+            own = False
+            for i in range(sources.shape[1]):
+                own = own or (sources[s, i] & ~fill_bit) != 0
+            reasons[s] = 0 if own else 3
+    return reasons
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _span(offsets: Int64s, s: int) -> tuple[int, int]:
+    """Start and stop of list ``s``; an empty span where there are no lists."""
+    if len(offsets) == 0:
+        return 0, 0
+    return offsets[s], offsets[s + 1]
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _may_come(allow_offsets: Int64s, allowed: Int32s, s: int, row: int) -> bool:
+    """Whether the allow list, where there is one, holds the item."""
+    return len(allow_offsets) == 0 or holds(allowed, allow_offsets[s], allow_offsets[s + 1], row)
+
+
+@njit(cache=True, nogil=True)
+def _ban_table(ban_offsets: Int64s, banned: Int32s, s: int) -> Int32s:
+    """The banned items of session ``s`` as a table."""
+    start, stop = _span(ban_offsets, s)
+    table = new_table(stop - start)
+    for b in range(start, stop):
+        table[slot_of(table, banned[b])] = banned[b]
+    return table

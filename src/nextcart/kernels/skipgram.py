@@ -1,0 +1,128 @@
+"""Skip-gram with negative sampling (Mikolov et al. 2013, "Distributed Representations of Words and Phrases").
+
+Several threads may train the same two matrices at once without locks (Niu et al. 2011, "Hogwild!"); one thread with
+one seed gives the same bytes each time.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from nextcart.types import Float32s, Int32s, Int64s
+
+MAX_EXPONENT = 8.0
+
+
+@njit(cache=True, nogil=True, inline="always")
+def next_random(state: np.uint64) -> np.uint64:
+    """One step of xorshift64 (Marsaglia 2003); the state is never 0."""
+    state ^= state << np.uint64(13)
+    state ^= state >> np.uint64(7)
+    state ^= state << np.uint64(17)
+    return state
+
+
+@njit(cache=True, nogil=True)
+def alias_table(weights: Float32s) -> tuple[Float32s, Int32s]:
+    """Walker's alias method: draw i uniformly, keep it with probability keep[i], else take other[i]."""
+    n = len(weights)
+    scaled = weights.astype(np.float64) * (n / weights.astype(np.float64).sum())
+    keep = np.ones(n, np.float32)
+    other = np.arange(n).astype(np.int32)
+    small = np.empty(n, np.int32)
+    large = np.empty(n, np.int32)
+    n_small = n_large = 0
+    for i in range(n):
+        if scaled[i] < 1.0:
+            small[n_small] = i
+            n_small += 1
+        else:
+            large[n_large] = i
+            n_large += 1
+    while n_small > 0 and n_large > 0:
+        n_small -= 1
+        low, high = small[n_small], large[n_large - 1]
+        keep[low] = scaled[low]
+        other[low] = high
+        scaled[high] -= 1.0 - scaled[low]
+        if scaled[high] < 1.0:
+            n_large -= 1
+            small[n_small] = high
+            n_small += 1
+    return keep, other
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def train_sessions(
+    first: int,
+    stop: int,
+    offsets: Int64s,
+    items: Int32s,
+    vectors: Float32s,
+    contexts: Float32s,
+    keep: Float32s,
+    other: Int32s,
+    window: int,
+    negative: int,
+    rate_start: float,
+    rate_stop: float,
+    seed: int,
+) -> None:
+    """Train on sessions ``first`` to ``stop`` once, in place; the learning rate falls linearly between the two given.
+
+    Items at or past ``len(vectors)`` are too rare and are passed over, so that their neighbours become adjacent.
+    """
+    n_vectors, dim = vectors.shape
+    longest = 0
+    for s in range(first, stop):
+        longest = max(longest, offsets[s + 1] - offsets[s])
+    sentence = np.empty(longest, np.int32)
+    gradient = np.empty(dim, np.float32)
+    state = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(1)
+    for _ in range(4):
+        state = next_random(state)
+    span = max(1, offsets[stop] - offsets[first])
+    for s in range(first, stop):
+        rate = np.float32(rate_start + (rate_stop - rate_start) * (offsets[s] - offsets[first]) / span)
+        length = 0
+        for e in range(offsets[s], offsets[s + 1]):
+            if items[e] < n_vectors:
+                sentence[length] = items[e]
+                length += 1
+        for i in range(length):
+            centre = vectors[sentence[i]]
+            for j in range(max(0, i - window), min(length, i + window + 1)):
+                if sentence[j] == sentence[i]:
+                    continue
+                gradient[:] = 0.0
+                for draw in range(negative + 1):
+                    if draw == 0:
+                        target = np.int64(sentence[j])
+                        label = np.float32(1.0)
+                    else:
+                        state = next_random(state)
+                        target = np.int64((state >> np.uint64(33)) % np.uint64(n_vectors))
+                        if np.float32(state & np.uint64(0xFFFFFF)) * np.float32(1.0 / 16777216.0) >= keep[target]:
+                            target = np.int64(other[target])
+                        if target == sentence[j]:
+                            continue
+                        label = np.float32(0.0)
+                    context = contexts[target]
+                    dot = np.float32(0.0)
+                    for d in range(dim):
+                        dot += centre[d] * context[d]
+                    if dot > MAX_EXPONENT:
+                        probability = np.float32(1.0)
+                    elif dot < -MAX_EXPONENT:
+                        probability = np.float32(0.0)
+                    else:
+                        probability = np.float32(1.0) / (np.float32(1.0) + np.float32(math.exp(-dot)))
+                    step = rate * (label - probability)
+                    for d in range(dim):
+                        gradient[d] += step * context[d]
+                        context[d] += step * centre[d]
+                for d in range(dim):
+                    centre[d] += gradient[d]

@@ -1,0 +1,1 @@
+"""The models, and the recommender that joins them into the one scoring path."""

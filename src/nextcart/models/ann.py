@@ -1,0 +1,93 @@
+"""Nearest vectors by inner product: faiss, exact where there are few vectors, else an inverted file.
+
+Saved as arrays (centroids and the cell of each vector), never in a format of faiss's own.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from nextcart.models.model import frozen
+from nextcart.types import Float32s, Int32s
+
+# With BLAS faiss rounds a batch otherwise than a single query; a session's answer must not depend on its batch.
+faiss.cvar.distance_compute_blas_threshold = 2**31 - 1
+
+TRAINING_VECTORS_PER_CELL = 64
+KMEANS_ITERATIONS = 10
+
+
+class VectorIndex:
+    """An index over normalised vectors, immutable once built.
+
+    Attributes:
+        vectors: float32, shape (n, dim); a vector's place is its item's row.
+        centroids: float32, shape (n_cells, dim); (0, dim) where the search is exact.
+        cells: int32, shape (n,), the cell of each vector; (0,) where the search is exact.
+    """
+
+    def __init__(self, vectors: Float32s, centroids: Float32s, cells: Int32s, nprobe: int) -> None:
+        self.vectors, self.centroids, self.cells = vectors, centroids, cells
+        dim = vectors.shape[1]
+        flat = faiss.IndexFlatIP(dim)
+        self._index: Any = flat
+        if not len(centroids):
+            flat.add(vectors)
+            return
+        flat.add(centroids)
+        self._quantizer = flat
+        self._index = faiss.IndexIVFFlat(flat, dim, len(centroids), faiss.METRIC_INNER_PRODUCT)
+        self._index.nprobe = min(nprobe, len(centroids))
+        _fill_cells(self._index, vectors, cells)
+
+    @classmethod
+    def build(cls, vectors: Float32s, *, exact_below: int, nprobe: int, seed: int, threads: int) -> VectorIndex:
+        """Cluster the vectors into about 4 * sqrt(n) cells, or none where there are fewer than ``exact_below``."""
+        n, dim = vectors.shape
+        if n < max(1, exact_below):
+            return cls(vectors, frozen(np.empty((0, dim), np.float32)), frozen(np.empty(0, np.int32)), nprobe)
+        n_cells = max(1, min(n // 39, round(4 * math.sqrt(n))))
+        faiss.omp_set_num_threads(threads)
+        kmeans = faiss.Kmeans(
+            dim,
+            n_cells,
+            niter=KMEANS_ITERATIONS,
+            seed=seed % 2**31,
+            spherical=True,
+            max_points_per_centroid=TRAINING_VECTORS_PER_CELL,
+        )
+        kmeans.train(vectors)
+        centroids = np.asarray(kmeans.centroids, np.float32)
+        quantizer = faiss.IndexFlatIP(dim)
+        quantizer.add(centroids)
+        _, nearest = quantizer.search(vectors, 1)
+        return cls(vectors, frozen(centroids), frozen(nearest[:, 0].astype(np.int32)), nprobe)
+
+    def search(self, queries: Float32s, k: int) -> tuple[Int32s, Float32s]:
+        """The ``k`` nearest of each query, shape (n, k) each; -1 where fewer were found."""
+        scores, rows = self._index.search(queries, max(1, min(k, len(self.vectors))))
+        return rows.astype(np.int32), scores
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays to save."""
+        return {"vectors": self.vectors, "centroids": self.centroids, "cells": self.cells}
+
+
+def _fill_cells(index: Any, vectors: Float32s, cells: Int32s) -> None:
+    """Put every vector into its known cell, with no search for it."""
+    order = np.argsort(cells, kind="stable")
+    bounds = np.searchsorted(cells[order], np.arange(index.nlist + 1))
+    for cell in range(index.nlist):
+        rows = order[bounds[cell] : bounds[cell + 1]]
+        if len(rows):
+            codes = np.ascontiguousarray(vectors[rows])
+            index.invlists.add_entries(
+                cell, len(rows), faiss.swig_ptr(rows), faiss.swig_ptr(codes.view(np.uint8).ravel())
+            )
+    index.ntotal = len(vectors)
+    index.is_trained = True

@@ -1,0 +1,110 @@
+"""Bought together: complements of an item or a basket, from carts and orders alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nextcart.config import BoughtTogetherConfig
+from nextcart.kernels.covisitation import MS_PER_HOUR, basket_neighbours, basket_support, event_index, keep_types
+from nextcart.kernels.scoring import baskets_of, join_lists
+from nextcart.models.model import FitOptions, Query, TrainingArrays, load_model, save_model
+from nextcart.models.neighbour_lists import NeighbourLists
+from nextcart.models.parallel import balanced_blocks, run_blocks
+from nextcart.models.permits import permits
+from nextcart.types import EventType, ItemLists, Ranked, SessionBatch, Source
+
+NO_TS = np.empty(0, np.int64)
+
+
+class BoughtTogether:
+    """Complements of each item, by shrunk conditional probability corrected for popularity.
+
+    A basket is asked with all its items; none of them comes back.
+
+    Attributes:
+        config: as given to `fit`.
+        complements: the neighbour lists; items that were never bought have none.
+    """
+
+    name: ClassVar[str] = "bought_together"
+    source: ClassVar[Source] = Source.BOUGHT_TOGETHER
+
+    def __init__(self, config: BoughtTogetherConfig, complements: NeighbourLists) -> None:
+        self.config = config
+        self.complements = complements
+
+    @classmethod
+    def fit(cls, arrays: TrainingArrays, config: BoughtTogetherConfig, options: FitOptions) -> BoughtTogether:
+        """Count unordered pairs of carts and orders within ``window_hours``, once a session."""
+        whole, n = arrays.sessions, arrays.n_items
+        offsets, items, ts = keep_types(
+            whole.offsets, whole.items, whole.ts, whole.types, int(EventType.CARTS), config.max_basket_events
+        )
+        starts, positions, _ = event_index(offsets, items, n, config.max_basket_events)
+        support, session_of = basket_support(offsets, items, n)
+        n_baskets = int(np.count_nonzero(np.diff(offsets)))
+        out_items = np.empty((n, config.top_n), np.int32)
+        out_weights = np.empty((n, config.top_n), np.float32)
+        sizes = np.zeros(n, np.int32)
+
+        def count(first: int, stop: int) -> None:
+            basket_neighbours(
+                first,
+                stop,
+                offsets,
+                session_of,
+                items,
+                ts,
+                starts,
+                positions,
+                support,
+                config.window_hours * MS_PER_HOUR,
+                config.min_support,
+                config.shrinkage,
+                config.popularity_power,
+                n_baskets,
+                out_items,
+                out_weights,
+                sizes,
+            )
+
+        run_blocks("bought together", balanced_blocks(starts), options, count)
+        return cls(config, NeighbourLists.from_padded(out_items, out_weights, sizes))
+
+    def recommend(self, query: Query) -> Ranked:
+        """Complements of each session's last carts and orders, or of its last item where it has none."""
+        sessions = query.sessions
+        offsets, items = baskets_of(
+            sessions.offsets, sessions.items, sessions.types, int(EventType.CARTS), self.config.query_events
+        )
+        return self.complement(ItemLists(offsets, items), query)
+
+    def complement(self, baskets: ItemLists, query: Query) -> Ranked:
+        """Complements of baskets of distinct items, one a session of the query: the sum of the items' scores."""
+        ban_offsets, banned, allow_offsets, allowed = permits(query)
+        permitted = (*join_lists(baskets.offsets, baskets.items, ban_offsets, banned), allow_offsets, allowed)
+        return self.complements.ranked(
+            SessionBatch(baskets.offsets, baskets.items, NO_TS, np.zeros(len(baskets.items), np.uint8)),
+            query.k,
+            permitted,
+            self.source,
+            events=max(1, len(baskets.items)),
+        )
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays by the names under which they are saved."""
+        return self.complements.arrays()
+
+    def save(self, folder: Path) -> None:
+        """Write the model into an existing empty folder."""
+        save_model(folder, self.name, self.config, self.arrays())
+
+    @classmethod
+    def load(cls, folder: Path) -> BoughtTogether:
+        """Read a saved model, memory-mapped."""
+        config, _, arrays = load_model(folder, cls.name)
+        return cls(BoughtTogetherConfig(**config), NeighbourLists.from_arrays(arrays))

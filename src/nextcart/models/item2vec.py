@@ -1,0 +1,134 @@
+"""Item2vec: vectors of items that stand near one another in sessions (Barkan & Koenigstein 2016)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nextcart.config import Item2vecConfig
+from nextcart.kernels.scoring import keep_permitted, mean_vectors, score_allowed
+from nextcart.kernels.skipgram import alias_table, train_sessions
+from nextcart.models.ann import VectorIndex
+from nextcart.models.model import FitOptions, Query, TrainingArrays, frozen, load_model, save_model
+from nextcart.models.neighbour_lists import ranked_by
+from nextcart.models.parallel import balanced_blocks, run_blocks
+from nextcart.models.permits import permits
+from nextcart.types import Float32s, Ranked, Source
+
+FINAL_RATE_SHARE = 0.001
+BLOCKS_PER_EPOCH = 16
+
+
+class Item2vec:
+    """Normalised vectors of the items with at least ``min_count`` events, and an index over them.
+
+    Rows fall with the event count, so the items that have a vector are the first rows.
+
+    Attributes:
+        config: as given to `fit`.
+        index: the vectors, float32 of shape (n_vectors, dim), and their search.
+    """
+
+    name: ClassVar[str] = "item2vec"
+    source: ClassVar[Source] = Source.ITEM2VEC
+
+    def __init__(self, config: Item2vecConfig, index: VectorIndex) -> None:
+        self.config = config
+        self.index = index
+
+    @classmethod
+    def fit(cls, arrays: TrainingArrays, config: Item2vecConfig, options: FitOptions) -> Item2vec:
+        """Train by skip-gram with negative sampling, one learning-rate schedule over all epochs."""
+        threads = 1 if options.deterministic else options.threads
+        vectors = _train(arrays, config, options, threads)
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        normalised = frozen(vectors / np.maximum(norms, np.float32(1e-12)))
+        index = VectorIndex.build(
+            normalised, exact_below=config.exact_below, nprobe=config.nprobe, seed=options.seed, threads=threads
+        )
+        return cls(config, index)
+
+    def recommend(self, query: Query) -> Ranked:
+        """The items nearest to the mean of the vectors of the session's last events."""
+        sessions, vectors = query.sessions, self.index.vectors
+        queries = mean_vectors(sessions.offsets, sessions.items, vectors, self.config.query_events)
+        return self._nearest(queries, query)
+
+    def similar(self, query: Query) -> Ranked:
+        """The items nearest to each session's last item, itself left out."""
+        vectors = self.index.vectors
+        queries = mean_vectors(query.sessions.offsets, query.sessions.items, vectors, 1)
+        return self._nearest(queries, query)
+
+    def _nearest(self, queries: Float32s, query: Query) -> Ranked:
+        vectors = self.index.vectors
+        permitted = permits(query)
+        if query.allowed is not None:
+            items, scores = score_allowed(queries, vectors, query.k, *permitted)
+            return ranked_by(self.source, items, scores)
+        # The search knows no ban: look further by as many as are banned, then drop them.
+        longest_ban = int(np.diff(query.banned.offsets).max(initial=0)) if query.banned is not None else 0
+        found, scores = self.index.search(queries, query.k + longest_ban)
+        found[~queries.any(axis=1)] = -1
+        return ranked_by(self.source, *keep_permitted(found, scores, query.k, *permitted))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays by the names under which they are saved."""
+        return self.index.arrays()
+
+    def save(self, folder: Path) -> None:
+        """Write the model into an existing empty folder."""
+        save_model(folder, self.name, self.config, self.arrays())
+
+    @classmethod
+    def load(cls, folder: Path) -> Item2vec:
+        """Read a saved model; vectors are mapped, and copied once into the index."""
+        values, _, arrays = load_model(folder, cls.name)
+        config = Item2vecConfig(**values)
+        return cls(config, VectorIndex(arrays["vectors"], arrays["centroids"], arrays["cells"], config.nprobe))
+
+
+def _train(arrays: TrainingArrays, config: Item2vecConfig, options: FitOptions, threads: int) -> Float32s:
+    """The raw input vectors, shape (n_vectors, dim)."""
+    sessions = arrays.sessions
+    n = int(np.count_nonzero(arrays.counts >= config.min_count))
+    random = np.random.default_rng(options.seed)
+    vectors = (random.random((n, config.dim), np.float32) - np.float32(0.5)) / np.float32(config.dim)
+    if n < 2:
+        return vectors
+    contexts = np.zeros_like(vectors)
+    keep, other = alias_table((arrays.counts[:n] ** config.negative_power).astype(np.float32))
+    blocks = balanced_blocks(sessions.offsets, BLOCKS_PER_EPOCH)
+    steps = [(epoch, first, stop) for epoch in range(config.epochs) for first, stop in blocks]
+    total = config.epochs * sessions.n_events
+    final = config.learning_rate * FINAL_RATE_SHARE
+
+    def rate_at(epoch: int, session: int) -> float:
+        done = (epoch * sessions.n_events + int(sessions.offsets[session])) / total
+        return config.learning_rate + (final - config.learning_rate) * done
+
+    def work(position: int, _: int) -> None:
+        epoch, first, stop = steps[position]
+        train_sessions(
+            first,
+            stop,
+            sessions.offsets,
+            sessions.items,
+            vectors,
+            contexts,
+            keep,
+            other,
+            config.window,
+            config.negative,
+            rate_at(epoch, first),
+            rate_at(epoch, stop),
+            (options.seed * len(steps) + position) % 2**63,
+        )
+
+    each = [(position, position + 1) for position in range(len(steps))]
+    run_blocks("item2vec", each, replace(options, threads=threads), work)
+    return vectors

@@ -1,0 +1,78 @@
+"""The best neighbours of each item, as co-visitation and bought-together keep them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nextcart.kernels.scoring import score_neighbours
+from nextcart.models.model import frozen
+from nextcart.models.permits import Permits
+from nextcart.types import Float32s, Int32s, Int64s, Ranked, SessionBatch, Source
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourLists:
+    """Neighbours of each item, best first; list ``i`` is ``offsets[i]:offsets[i + 1]``.
+
+    Attributes:
+        offsets: int64, shape (n_items + 1,).
+        items: int32, shape (n_neighbours,), dense item rows.
+        weights: float32, shape (n_neighbours,), never ascending within a list.
+    """
+
+    offsets: Int64s
+    items: Int32s
+    weights: Float32s
+
+    @classmethod
+    def from_padded(cls, items: Int32s, weights: Float32s, sizes: Int32s) -> NeighbourLists:
+        """Pack lists that stand in rows of equal width, of which the first ``sizes[i]`` places are used."""
+        offsets = np.zeros(len(sizes) + 1, np.int64)
+        np.cumsum(sizes, out=offsets[1:])
+        used = np.arange(items.shape[1], dtype=np.int32) < sizes[:, None]
+        return cls(frozen(offsets), frozen(items[used]), frozen(weights[used]))
+
+    def arrays(self, prefix: str = "") -> dict[str, NDArray[Any]]:
+        """The columns by the names under which they are saved."""
+        return {f"{prefix}offsets": self.offsets, f"{prefix}items": self.items, f"{prefix}weights": self.weights}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, NDArray[Any]], prefix: str = "") -> NeighbourLists:
+        """The reverse of `arrays`."""
+        return cls(arrays[f"{prefix}offsets"], arrays[f"{prefix}items"], arrays[f"{prefix}weights"])
+
+    def ranked(
+        self,
+        sessions: SessionBatch,
+        k: int,
+        permitted: Permits,
+        source: Source,
+        *,
+        events: int,
+        decay: float = 1.0,
+        type_weights: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    ) -> Ranked:
+        """Sum over the last ``events`` of each session: neighbour weight * decay ** i * weight of the event's type."""
+        items, scores = score_neighbours(
+            sessions.offsets,
+            sessions.items,
+            sessions.types,
+            self.offsets,
+            self.items,
+            self.weights,
+            events,
+            decay,
+            type_weights,
+            k,
+            *permitted,
+        )
+        return ranked_by(source, items, scores)
+
+
+def ranked_by(source: Source, items: Int32s, scores: Float32s) -> Ranked:
+    """A `Ranked` whose items all come from one model."""
+    return Ranked(items, scores, np.where(items >= 0, np.uint8(source), np.uint8(0)))
