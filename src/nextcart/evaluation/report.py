@@ -1,0 +1,51 @@
+"""The result of an evaluation, as it is kept with a version and shown in tables."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from nextcart.types import Mode
+
+Protocol = Literal["next_event"]
+
+METRICS = ("recall", "hit_rate", "ndcg", "map", "mrr", "recall_repeat", "recall_new", "coverage")
+"""The figures of each model and mode, all at the cut-off ``k``."""
+
+
+class Evaluation(BaseModel):
+    """Metrics of each model and mode on one split; every session of the split is in the denominator.
+
+    Attributes:
+        protocol: how targets were chosen.
+        split: the part of the event store that was replayed.
+        k: cut-off of every metric.
+        history_events: most events that the models were shown.
+        sessions: sessions in the denominator.
+        single_event_share: share of sessions of one event: nothing is shown, the answer is top sellers.
+        repeat_share: share of targets that repeat an item of their session's earlier events.
+        unknown_share: share of targets outside the catalogue, which no model can hit.
+        limited: whether only the first sessions were replayed, for a quick look.
+        data_fingerprint: fingerprint of the event store that was replayed.
+        created_at: UTC.
+        cpu_seconds: CPU time a model and mode took.
+        metrics: metrics[model][mode][metric].
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    protocol: Protocol = "next_event"
+    split: str
+    k: int
+    history_events: int
+    sessions: int
+    single_event_share: float
+    repeat_share: float
+    unknown_share: float
+    limited: bool = False
+    data_fingerprint: str
+    created_at: datetime
+    cpu_seconds: dict[str, dict[Mode, float]]
+    metrics: dict[str, dict[Mode, dict[str, float]]]
