@@ -1,0 +1,150 @@
+"""What goes over HTTP: the bodies of requests and answers as msgspec structs, the source of the OpenAPI page too.
+
+Ids are integers or strings, in the shop's own form. A field that no struct knows is an error that names it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from nextcart.events import schema
+from nextcart.types import Mode, Objective
+
+INT64_MAX = 2**63 - 1
+
+Fallback = Literal["empty_session", "unknown_items", "no_candidates"]
+# The bound keeps one absurd id from making a matrix of texts as wide as itself.
+Text = Annotated[str, Meta(max_length=schema.MAX_ID_BYTES)]
+ItemId = Annotated[int | Text, Meta(description="An item id in the shop's own form.")]
+SessionId = (
+    Annotated[int, Meta(ge=-INT64_MAX - 1, le=INT64_MAX)]
+    | Annotated[str, Meta(max_length=schema.MAX_ID_BYTES, description="A session id; given back as it came.")]
+)
+Timestamp = Annotated[int, Meta(ge=0, le=INT64_MAX, description="Unix milliseconds, UTC.")]
+Limit = Annotated[int, Meta(ge=1, description="How many items to return.")]
+FallbackField = Annotated[
+    Fallback | None,
+    Meta(
+        description=(
+            "Why the list is top sellers only: `empty_session` (nothing was asked with), `unknown_items` (no item that "
+            "was asked with is in the catalogue) or `no_candidates` (the model has no answer); null where it has."
+        )
+    ),
+]
+
+
+class Event(schema.Event, frozen=True, gc=False, forbid_unknown_fields=True):
+    """What a visitor did with an item."""
+
+    aid: ItemId
+    ts: Timestamp
+    type: Annotated[Objective, Meta(description="What the visitor did.")]
+
+
+class RecommendRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """A session so far, and what is wanted for it."""
+
+    events: Annotated[
+        list[Event], Meta(description="The session so far; sorted by `ts` here, equal times stay in the order given.")
+    ]
+    session_id: SessionId | None = None
+    limit: Limit = 20
+    objective: Annotated[Objective, Meta(description="The kind of event that the items should lead to.")] = "clicks"
+    mode: Annotated[
+        Mode, Meta(description="`next` may return items that the session holds already; `discover` never does.")
+    ] = "next"
+    exclude: Annotated[list[ItemId], Meta(description="Items that must not come.")] = []
+    allow: Annotated[
+        list[ItemId] | None, Meta(description="Items that alone may come, such as those in stock; null allows all.")
+    ] = None
+    explain: Annotated[bool, Meta(description="Whether each item says which models brought it.")] = False
+    model: Annotated[
+        str | None, Meta(description="A model of the version; null takes the best that the version has.")
+    ] = None
+
+
+class BatchRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Many sessions at once."""
+
+    requests: list[RecommendRequest]
+
+
+class BasketRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """A basket, and how many complements are wanted for it."""
+
+    items: Annotated[list[ItemId], Meta(description="The items in the basket.")]
+    limit: Limit = 20
+    exclude: Annotated[list[ItemId], Meta(description="Items that must not come.")] = []
+
+
+class Recommendation(Struct, frozen=True):
+    """An item of an answer, best first."""
+
+    aid: ItemId
+    score: Annotated[float, Meta(description="The model's score; comparable within one list only.")]
+    sources: Annotated[
+        list[str] | UnsetType, Meta(description="The models that brought the item; only with `explain`.")
+    ] = UNSET
+
+
+class RecommendResponse(Struct, frozen=True):
+    """The recommendations for one session."""
+
+    request_id: Annotated[str, Meta(description="Made by the server, one an answer.")]
+    session_id: SessionId | None
+    model_version: str
+    recommendations: list[Recommendation]
+    fallback: FallbackField
+    took_ms: Annotated[float, Meta(description="Time in the server; in a batch, that of the whole batch.")]
+
+
+class BatchResponse(Struct, frozen=True):
+    """One answer a request, in the order of the requests."""
+
+    responses: list[RecommendResponse]
+
+
+class PlainResponse(Struct, frozen=True):
+    """The recommendations for one session as ids alone."""
+
+    request_id: Annotated[str, Meta(description="Made by the server, one an answer.")]
+    session_id: SessionId | None
+    model_version: str
+    recommendations: list[ItemId]
+    fallback: FallbackField
+    took_ms: Annotated[float, Meta(description="Time in the server.")]
+
+
+class ItemsResponse(Struct, frozen=True):
+    """Items for an item, a basket or anybody."""
+
+    model_version: str
+    recommendations: list[Recommendation]
+    fallback: FallbackField = None
+
+
+class HealthResponse(Struct, frozen=True, omit_defaults=True):
+    """The state of the process."""
+
+    status: Literal["live", "ready"]
+    model_version: Annotated[str | None, Meta(description="The version that answers; only when ready.")] = None
+
+
+class FieldError(Struct, frozen=True):
+    """One thing that is wrong with a request."""
+
+    field: Annotated[str, Meta(description="Where, such as `events[3].ts`.")]
+    message: str
+
+
+class ProblemDocument(Struct, frozen=True, omit_defaults=True):
+    """A problem as RFC 9457 has it."""
+
+    type: Annotated[str, Meta(description="Names the kind of problem; stable, for programs.")]
+    title: str
+    status: int
+    detail: str
+    instance: Annotated[str, Meta(description="The path that was asked.")]
+    errors: Annotated[list[FieldError], Meta(description="The fields that are wrong, where fields are.")] = []
