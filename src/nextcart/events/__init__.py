@@ -1,0 +1,1 @@
+"""Raw shopping events, and the store that keeps them."""

@@ -1,0 +1,215 @@
+"""Raw files into the event store: checked, sorted once, and committed together or not at all."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+
+from nextcart.config import IngestConfig
+from nextcart.errors import InputError, TooManyRejects
+from nextcart.events.facts import count_split, stored_file
+from nextcart.events.id_types import IdChoice, IdTypes, choose_types, require_choice, require_fit
+from nextcart.events.merge import merge
+from nextcart.events.rejects import REMEDIES, Reason
+from nextcart.events.sample import Sample, sample
+from nextcart.events.schema import DERIVED_SPLITS, Source, SplitFacts, SplitName, StoreManifest, fingerprint
+from nextcart.events.sources import RawFile, open_raw
+from nextcart.events.staging import Checks, Staged, stage
+from nextcart.events.store import connect
+from nextcart.events.summary import IngestSummary, summarise
+from nextcart.events.writing import Writer, writer
+from nextcart.types import TYPE_NAMES, Progress, no_progress
+
+DAY_MS = 86_400_000
+
+IngestSplit = Literal["train", "test"]
+
+
+def ingest(
+    files: Sequence[Path],
+    store: Path,
+    *,
+    split: IngestSplit = "train",
+    columns: Mapping[str, str] | None = None,
+    types: Mapping[str, str] | None = None,
+    ids: IdChoice = "auto",
+    config: IngestConfig | None = None,
+    progress: Progress = no_progress,
+) -> IngestSummary:
+    """Add raw files to a split of the store, which is made where there is none.
+
+    All files are committed together; a file whose bytes the split already has is passed over.
+
+    Args:
+        files: OTTO JSONL, CSV or Parquet, as their names tell.
+        store: the store's folder.
+        split: where the events go.
+        columns: our name of a field (session, aid, ts, type) -> the file's column; for CSV and Parquet.
+        types: the file's name of an event type -> clicks, carts or orders; those three are always known.
+        ids: type of the ids of a new store; ``auto``: integers if the first file's ids are plain integers.
+        config: limits and resources.
+        progress: told how far each file is read, then how far the sort is.
+
+    Raises:
+        UnreadableInput: a file is missing, not readable, cut short, or not what its name says.
+        TooManyRejects: of a file more records were rejected than ``config.max_reject_share`` allows.
+        InputError: a file has no events, its times are in seconds, its ids do not fit the store, or a mapping is wrong.
+        StoreError: another process is writing to the store.
+        RunFailed: the disk is full.
+    """
+    order = _Order(split, dict(columns or {}), _types(types or {}), ids, config or IngestConfig(), progress)
+    raw = [open_raw(path, progress) for path in files]
+    if not raw:
+        raise InputError("no files to ingest; name at least one")
+    with writer(store) as held:
+        before = held.manifest
+        seen = {source.sha256 for source in before.sources if source.split == split} if before else set()
+        new = {file.sha256: file for file in raw if file.sha256 not in seen}
+        after = _add(held, order, list(new.values())) if new else before
+        assert after is not None  # noqa: S101  # a file is passed over only where a store has it
+        return summarise(store, split, raw, new.keys(), after, _stale(before, split) if new else ())
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """The arguments of one call of `ingest`."""
+
+    split: IngestSplit
+    columns: Mapping[str, str]
+    types: Mapping[str, str]
+    ids: IdChoice
+    config: IngestConfig
+    progress: Progress
+
+
+def _types(types: Mapping[str, str]) -> dict[str, str]:
+    for theirs, ours in types.items():
+        if ours not in TYPE_NAMES:
+            raise InputError(f"--types {theirs}={ours}: '{ours}' is no event type; use {', '.join(TYPE_NAMES)}")
+    return {name: name for name in TYPE_NAMES} | dict(types)
+
+
+def _stale(manifest: StoreManifest | None, split: SplitName) -> tuple[SplitName, ...]:
+    """The splits that are made of ``split`` and no longer fit when it grows."""
+    if manifest is None or split != "train":
+        return ()
+    return tuple(name for name in DERIVED_SPLITS if name in manifest.splits)
+
+
+def _add(held: Writer, order: _Order, files: Sequence[RawFile]) -> StoreManifest:
+    """Stage, merge and commit."""
+    before = held.manifest
+    with connect(held.staging / "spill", order.config.threads, order.config.memory_limit_mib) as connection:
+        id_types, staged = _stage(connection, held, order, files)
+        kept, facts = _merge(connection, held, order, staged)
+    new = [_source(part, events, order) for part, events in zip(staged, kept, strict=True)]
+    for part, source in zip(staged, new, strict=True):
+        if part.rejects_path and source.rejects_file:
+            held.place(part.rejects_path, source.rejects_file)
+    stale = _stale(before, order.split)
+    splits = {name: there for name, there in before.splits.items() if name not in stale} if before else {}
+    sources = (*(before.sources if before else ()), *new)
+    made = before.split if before and not stale else None
+    manifest = StoreManifest(
+        session_type=id_types[0],
+        aid_type=id_types[1],
+        fingerprint=fingerprint(sources, *id_types, made),
+        next_position=staged[-1].base + staged[-1].positions,
+        sources=sources,
+        splits={**splits, order.split: facts},
+        split=made,
+    )
+    held.commit(manifest)
+    return manifest
+
+
+def _merge(
+    connection: duckdb.DuckDBPyConnection, held: Writer, order: _Order, staged: Sequence[Staged]
+) -> tuple[list[int], SplitFacts]:
+    """Put the staged events into place; gives the events kept of each file, and the split as it will be."""
+    known = held.manifest.splits.get(order.split) if held.manifest else None
+    merged = held.staging / "merged.parquet"
+    files = list(known.files) if known else []
+    kept = merge(connection, staged, merged, held.root, known, order.progress)
+    if any(kept):
+        path = f"events/{order.split}/{staged[0].base:012d}-{staged[0].file.sha256[:12]}.parquet"
+        held.place(merged, path)
+        files.append(stored_file(connection, held.root, path))
+    return kept, count_split(connection, held.root, files, order.config.min_events)
+
+
+def _stage(
+    connection: duckdb.DuckDBPyConnection, held: Writer, order: _Order, files: Sequence[RawFile]
+) -> tuple[IdTypes, list[Staged]]:
+    """Read and check the files, one after the other, each at the positions behind those before it."""
+    config = order.config
+    newest_ms = int(time.time() * 1000 + config.max_future_days * DAY_MS)
+    id_types = require_choice(held.manifest, order.ids) if held.manifest else None
+    base = held.manifest.next_position if held.manifest else 0
+    staged: list[Staged] = []
+    for file in files:
+        seen = sample(connection, file, held.staging, newest_ms, order.columns)
+        _refuse_seconds(file, seen)
+        if id_types is None:
+            id_types = choose_types(file, seen, order.ids)
+        else:
+            require_fit(file, seen, id_types)
+        checks = Checks(*id_types, newest_ms, order.columns, order.types)
+        part = stage(connection, file, checks, held.staging, base, order.progress)
+        _refuse_rejects(part, config.max_reject_share)
+        staged.append(part)
+        base += part.positions
+    assert id_types is not None  # noqa: S101  # there is at least one file
+    return id_types, staged
+
+
+def _refuse_seconds(file: RawFile, seen: Sample) -> None:
+    if seen.seconds > 0.5:
+        raise InputError(
+            f"{file.path}: its timestamps are in seconds (such as {seen.ts}), milliseconds are due; "
+            "multiply them by 1000; nothing was stored"
+        )
+
+
+def _refuse_rejects(part: Staged, tolerated: float) -> None:
+    records = part.accepted + part.rejected
+    if part.rejected > tolerated * records:
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in part.rejects.items())
+        raise TooManyRejects(
+            f"{part.file.path}: {part.rejected:,} of {records:,} records rejected ({part.rejected / records:.1%}, "
+            f"ingest.max_reject_share is {tolerated}): {counts}; first {', '.join(part.examples)}; nothing was stored; "
+            f"{_remedy(part.rejects)}, or raise ingest.max_reject_share"
+        )
+    if part.accepted == 0:
+        raise InputError(f"{part.file.path}: the file holds no events; check that it is the right one")
+
+
+def _remedy(rejects: Mapping[Reason, int]) -> str:
+    return REMEDIES.get(next(iter(rejects)), "repair the file")
+
+
+def _source(part: Staged, events: int, order: _Order) -> Source:
+    file = part.file
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", file.path.name)[-80:]
+    rejects_file = f"rejects/{name}-{order.split}-{file.sha256[:12]}.parquet" if part.rejects_path else None
+    return Source(
+        name=file.path.name,
+        sha256=file.sha256,
+        bytes=file.bytes,
+        split=order.split,
+        columns=order.columns if file.format != "jsonl" else {},
+        types=order.types,
+        first_position=part.base,
+        positions=part.positions,
+        events=events,
+        duplicates=part.accepted - events,
+        empty_sessions=part.empty_sessions,
+        rejects=part.rejects,
+        rejects_file=rejects_file,
+    )

@@ -1,0 +1,32 @@
+"""Two trainings with one seed and ``deterministic`` give the same bytes but for names and times."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.running import as_json, nextcart
+
+TIMES = ("version", "created_at", "timings", "evaluations")
+
+
+def contents(version: Path) -> dict[str, bytes]:
+    files = sorted(file for file in version.rglob("*") if file.is_file() and file.name != "manifest.json")
+    return {str(file.relative_to(version)): file.read_bytes() for file in files}
+
+
+def test_a_training_can_be_repeated(tmp_path: Path) -> None:
+    nextcart("synth", "--scale", "0.3", "--output", "shop.jsonl", cwd=tmp_path)
+    nextcart("ingest", "shop.jsonl", cwd=tmp_path)
+    nextcart("split", cwd=tmp_path)
+    # Above this many vectors the index is clustered, which must be repeatable as well.
+    (tmp_path / "nextcart.toml").write_text("[training]\ndeterministic = true\n[models.item2vec]\nexact_below = 100\n")
+    versions = [as_json("train", cwd=tmp_path)["version"] for _ in range(2)]
+    first, second = (tmp_path / "var/models/versions" / version for version in versions)
+    assert contents(first) == contents(second)
+    assert any("centroids" in name for name in contents(first))
+    manifests = [json.loads((version / "manifest.json").read_text()) for version in (first, second)]
+    for manifest in manifests:
+        for key in TIMES:
+            manifest.pop(key)
+    assert manifests[0] == manifests[1]
