@@ -1,0 +1,138 @@
+"""Commands that ask a version: recommend, inspect, serve."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from nextcart.cli.options import (
+    MODELS,
+    STORE,
+    ConfigOption,
+    JsonOption,
+    LimitOption,
+    ModelOption,
+    ModelsOption,
+    NamesOption,
+    StoreOption,
+    VersionOption,
+    one_of,
+)
+from nextcart.cli.output import err, out, print_json, shown_progress
+from nextcart.types import TYPE_NAMES, Mode, Objective
+
+ObjectiveOption = Annotated[str, typer.Option("--objective", help="clicks, carts or orders.")]
+ModeOption = Annotated[str, typer.Option("--mode", help="next may return items of the session, discover never does.")]
+
+
+def recommend(
+    sessions: Annotated[
+        Path, typer.Argument(help="OTTO JSONL, plain, .gz or .zst; sessions and items need not be known.")
+    ],
+    output: Annotated[Path | None, typer.Option("--output", help="JSONL to write; default: stdout.")] = None,
+    limit: LimitOption = 20,
+    model: ModelOption = None,
+    objective: ObjectiveOption = "clicks",
+    mode: ModeOption = "next",
+    models: ModelsOption = MODELS,
+    version: VersionOption = None,
+) -> None:
+    """Answer every session of a file, a line each: {"session":…,"items":[…],"scores":[…]}.
+
+    Example: nextcart recommend sessions.jsonl --limit 20 --output lists.jsonl
+    """
+    from nextcart.models.recommender import Recommender
+    from nextcart.pipeline.batch import recommend_file
+    from nextcart.repository.repository import Repository
+
+    wanted = _objective(objective), _mode(mode)
+    repository = Repository(models)
+    recommender = Recommender.load(repository.folder(repository.resolve(version)))
+    with shown_progress() as progress:
+        summary = recommend_file(
+            recommender,
+            sessions,
+            output,
+            limit=limit,
+            model=model,
+            objective=wanted[0],
+            mode=wanted[1],
+            progress=progress,
+            stdout=sys.stdout.buffer,
+        )
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in summary.fallbacks.items()) or "none"
+    err.print(f"{summary.sessions:,} sessions answered; top sellers only: {reasons}", markup=False)
+
+
+def inspect(
+    session: Annotated[str, typer.Argument(help="A session of the store.")],
+    model: ModelOption = None,
+    limit: LimitOption = 10,
+    objective: ObjectiveOption = "clicks",
+    mode: ModeOption = "next",
+    steps: Annotated[int, typer.Option("--steps", min=0, help="Show the last so many steps; 0: all.")] = 0,
+    names: NamesOption = None,
+    store: StoreOption = STORE,
+    models: ModelsOption = MODELS,
+    version: VersionOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Unfold a session event by event: what would have been recommended, and what came next.
+
+    Example: nextcart inspect 42 --model hybrid
+    """
+    from dataclasses import asdict
+
+    from nextcart.cli.session_view import print_steps
+    from nextcart.cli.tables import Names
+    from nextcart.events.store import Store
+    from nextcart.models.recommender import Recommender
+    from nextcart.pipeline.unfold import stored_session, unfold
+    from nextcart.repository.repository import Repository
+
+    wanted = _objective(objective), _mode(mode)
+    events = stored_session(Store.open(store), session)
+    repository = Repository(models)
+    chosen = repository.resolve(version)
+    recommender = Recommender.load(repository.folder(chosen))
+    found = unfold(recommender, events, limit=limit, model=model, objective=wanted[0], mode=wanted[1])
+    if json:
+        from msgspec import to_builtins
+
+        print_json({"session": session, "version": chosen, "steps": [to_builtins(asdict(step)) for step in found]})
+        return
+    out.print(
+        f"session {session}, version {chosen}, model {model or recommender.default_model}, mode {mode}", markup=False
+    )
+    shown = {item.aid for step in found for item in step.shown} | {event.aid for event in events}
+    print_steps(found[-steps:] if steps else found, Names.read(names, shown), limit)
+
+
+def serve(
+    models: ModelsOption = MODELS,
+    version: VersionOption = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Answer over HTTP; the API page is at /docs.
+
+    Example: nextcart serve --port 8080
+    """
+    from nextcart.config import load_settings
+    from nextcart.serving.server import serve as run
+
+    settings = load_settings(config)
+    given = {key: value for key, value in {"host": host, "port": port}.items() if value is not None}
+    run(settings.model_copy(update={"serving": settings.serving.model_copy(update=given)}), models, version)
+
+
+def _objective(value: str) -> Objective:
+    return cast(Objective, one_of(value, TYPE_NAMES, "--objective"))
+
+
+def _mode(value: str) -> Mode:
+    return cast(Mode, one_of(value, ("next", "discover"), "--mode"))

@@ -1,0 +1,175 @@
+"""Commands on events: ingest, profile, split, synth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+import typer
+
+from nextcart.cli.options import STORE, ConfigOption, JsonOption, StoreOption, mapping, one_of
+from nextcart.cli.output import day, moment, out, print_json, shown_progress, table
+
+SplitOption = Annotated[str, typer.Option("--split", help="Where the events go: train, or test for held-out ones.")]
+
+
+def ingest(
+    files: Annotated[list[Path], typer.Argument(help="OTTO JSONL (plain, .gz, .zst), long CSV, or Parquet.")],
+    store: StoreOption = STORE,
+    split: SplitOption = "train",
+    columns: Annotated[
+        str | None,
+        typer.Option("--columns", help="Ours=theirs, as in session=visitorid,aid=itemid,ts=timestamp,type=event."),
+    ] = None,
+    types: Annotated[
+        str | None, typer.Option("--types", help="Theirs=ours, as in view=clicks,addtocart=carts,transaction=orders.")
+    ] = None,
+    ids: Annotated[str, typer.Option("--ids", help="auto, int64 or string; a store keeps the first choice.")] = "auto",
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Add raw files to the event store.
+
+    Example: nextcart ingest train.jsonl.gz; nextcart ingest test.jsonl --split test
+    """
+    from nextcart.config import load_settings
+    from nextcart.events.ingest import IdChoice, IngestSplit
+    from nextcart.events.ingest import ingest as run
+
+    settings = load_settings(config)
+    with shown_progress() as progress:
+        summary = run(
+            files,
+            store,
+            split=cast(IngestSplit, one_of(split, ("train", "test"), "--split")),
+            columns=mapping(columns, "--columns"),
+            types=mapping(types, "--types"),
+            ids=cast(IdChoice, one_of(ids, ("auto", "int64", "string"), "--ids")),
+            config=settings.ingest,
+            progress=progress,
+        )
+    if json:
+        print_json(summary.as_dict())
+        return
+    rows = [
+        (
+            file.name,
+            f"{file.events:,}" if file.added else "already there",
+            f"{file.duplicates:,}",
+            ", ".join(f"{count:,} {reason}" for reason, count in file.rejects.items()) or "none",
+        )
+        for file in summary.files
+    ]
+    out.print(table(None, ("file", "events added", "duplicates", "rejects"), rows))
+    for file in summary.files:
+        if file.rejects_file:
+            out.print(f"rejected records of {file.name}: {store / file.rejects_file}", markup=False)
+    out.print(
+        f"{summary.split}: {summary.events:,} events, {summary.sessions:,} sessions "
+        f"({summary.short_sessions:,} short), {summary.items:,} items, "
+        f"{day(summary.first_ts)} to {day(summary.last_ts)}"
+    )
+    if summary.stale_splits:
+        out.print("train_split and val_split were made of the older events and are gone: run 'nextcart split' again")
+
+
+def profile(
+    store: StoreOption = STORE,
+    split: Annotated[str, typer.Option("--split", help="train, test, train_split or val_split.")] = "train",
+    output: Annotated[Path, typer.Option("--output", help="The HTML page to write.")] = Path("var/profile.html"),
+    json: JsonOption = False,
+) -> None:
+    """Look at the events: a summary here, every figure and chart on one self-contained HTML page.
+
+    Example: nextcart profile --output profile.html
+    """
+    from nextcart.events.profile import profile as run
+    from nextcart.events.profile_page import write_page
+    from nextcart.events.profile_text import summary_rows
+    from nextcart.events.store import Store
+
+    with shown_progress() as progress:
+        found = run(Store.open(store), split, progress)
+    write_page(found, output)
+    if json:
+        print_json({**found.as_dict(), "page": str(output)})
+        return
+    out.print(table(None, ("figure", split), summary_rows(found)))
+    out.print(f"every figure and chart: {output}", markup=False)
+
+
+def split(
+    store: StoreOption = STORE,
+    method: Annotated[str | None, typer.Option("--method", help="percentile (of session ends) or days.")] = None,
+    quantile: Annotated[float | None, typer.Option("--quantile", help="For percentile: share that trains.")] = None,
+    days: Annotated[float | None, typer.Option("--days", help="For days: length of the validation part.")] = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Cut the training events by time into a training and a validation split.
+
+    Example: nextcart split --method days --days 7
+    """
+    from pydantic import ValidationError
+
+    from nextcart.config import SplitConfig, load_settings
+    from nextcart.errors import InputError
+    from nextcart.events.split import split as run
+
+    given = {"method": method or ("days" if days is not None else None), "quantile": quantile, "days": days}
+    values = load_settings(config).split.model_dump() | {
+        key: value for key, value in given.items() if value is not None
+    }
+    try:
+        chosen = SplitConfig(**values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise InputError(f"--{problem['loc'][0]}: {problem['msg']} (got {problem['input']!r})") from None
+    with shown_progress() as progress:
+        summary = run(store, chosen, progress)
+    if json:
+        print_json(summary.as_dict())
+        return
+    rows = [
+        (name, f"{part.events:,}", f"{part.sessions:,}", f"{part.items:,}")
+        for name, part in (("train_split", summary.train_split), ("val_split", summary.val_split))
+    ]
+    rows.append(("left out", f"{summary.dropped_events:,}", f"{summary.dropped_sessions:,}", ""))
+    out.print(table(None, ("split", "events", "sessions", "items"), rows))
+    out.print(f"cut by {summary.method} ({summary.parameter:g}) at {moment(summary.cut_ts)} UTC")
+
+
+def synth(
+    output: Annotated[Path, typer.Option("--output", help="OTTO JSONL to write; .gz or .zst compress it.")],
+    preset: Annotated[
+        str, typer.Option("--preset", help="small, or otto for the shape of the OTTO dataset.")
+    ] = "small",
+    scale: Annotated[float, typer.Option("--scale", help="Factor on the preset's sessions and items.")] = 1.0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same bytes.")] = 42,
+    days: Annotated[int, typer.Option("--days", min=1, help="Days from the first event to the last.")] = 28,
+    ids: Annotated[str, typer.Option("--ids", help="int64 or string.")] = "int64",
+    json: JsonOption = False,
+) -> None:
+    """Write a seeded synthetic shop of clicks, carts and orders.
+
+    Example: nextcart synth --preset otto --scale 0.005 --seed 1 --output shop.jsonl.gz
+    """
+    from nextcart.errors import InputError
+    from nextcart.events.synth import SynthConfig, generate
+    from nextcart.types import IdType
+
+    if not scale > 0:
+        raise InputError(f"--scale: {scale} is not above 0")
+    config = SynthConfig(
+        preset=cast(Literal["small", "otto"], one_of(preset, ("small", "otto"), "--preset")),
+        scale=scale,
+        seed=seed,
+        days=days,
+        ids=cast(IdType, one_of(ids, ("int64", "string"), "--ids")),
+    )
+    with shown_progress() as progress:
+        summary = generate(config, output, progress)
+    if json:
+        print_json(summary.as_dict())
+        return
+    out.print(table(None, ("figure", "value"), [(key, str(value)) for key, value in summary.as_dict().items()]))

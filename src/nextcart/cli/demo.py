@@ -1,0 +1,129 @@
+"""``nextcart demo``: the whole way on real data, by the true commands, each shown as it runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+
+from nextcart.cli.output import out, table
+from nextcart.cli.tables import Names, best_model, evaluation_line, evaluation_tables
+from nextcart.errors import RunFailed
+from nextcart.types import Int32s
+
+if TYPE_CHECKING:
+    from nextcart.models.recommender import Recommender
+
+ROOT = Path("var/demo")
+TOP_SELLERS, PRODUCTS, COMPLEMENTS = 10, 3, 5
+REPLAYED_STEPS = 3
+
+
+def demo(
+    data: Annotated[
+        str, typer.Option("--data", help="grocery (real purchases), synth, or a file of your own.")
+    ] = "grocery",
+    columns: Annotated[
+        str | None, typer.Option("--columns", help="As in 'nextcart ingest', for your own file.")
+    ] = None,
+    types: Annotated[str | None, typer.Option("--types", help="As in 'nextcart ingest', for your own file.")] = None,
+) -> None:
+    """From raw events to a promoted version, and what it recommends.
+
+    Example: nextcart demo --data synth
+    """
+    folder = ROOT / (data if data in ("grocery", "synth") else f"own-{Path(data).name.split('.')[0]}")
+    store, models = folder / "store", folder / "models"
+    names: Path | None = None
+    if data == "grocery":
+        from nextcart.cli.demo_data import prepare_grocery
+
+        out.print("# a year of real grocery purchases; a household's month is a session, all events are orders")
+        grocery = prepare_grocery(folder)
+        events, names = grocery.events, grocery.names
+    elif data == "synth":
+        events = folder / "shop.jsonl.gz"
+        _run("synth", "--seed", "42", "--output", str(events))
+    else:
+        events = Path(data)
+    where = ("--store", str(store))
+    mapped = [*(("--columns", columns) if columns else ()), *(("--types", types) if types else ())]
+    _run("ingest", str(events), *where, *mapped)
+    _run("profile", *where, "--output", str(folder / "profile.html"))
+    _run("split", *where)
+    _run("train", *where, "--models", str(models))
+    _run("evaluate", *where, "--models", str(models), "--version", "candidate", "--split", "val_split")
+    _run("promote", "--latest", "--models", str(models))
+    _show(store, models, names)
+    out.print(f"\nprofile page: {folder / 'profile.html'}\nstart the server:\n\n  nextcart serve --models {models}\n")
+
+
+def _run(*arguments: str) -> None:
+    """Run a command as a person would, its words and output shown.
+
+    Raises:
+        RunFailed: the command failed; it has said why.
+    """
+    out.print(f"\n$ nextcart {' '.join(arguments)}", style="bold cyan", markup=False, soft_wrap=True)
+    sys.stdout.flush()
+    done = subprocess.run([sys.executable, "-m", "nextcart", *arguments], check=False)  # noqa: S603 - our own command
+    if done.returncode:
+        raise RunFailed(f"'nextcart {arguments[0]}' failed with exit code {done.returncode}; see the line above")
+
+
+def _show(store: Path, models: Path, names_file: Path | None) -> None:
+    """What a person wants to see: metrics, top sellers, complements by name, one session replayed."""
+    from nextcart.models.recommender import Recommender
+    from nextcart.repository.repository import Repository
+
+    names = Names.read(names_file)
+    repository = Repository(models)
+    version = repository.resolve()
+    recommender = Recommender.load(repository.folder(version))
+    out.rule("metrics by model")
+    (evaluation,) = repository.evaluations(version)
+    for each in evaluation_tables(evaluation):
+        out.print(each)
+    out.print(evaluation_line(evaluation))
+    ids = recommender.vocabulary.ids
+    top = recommender.top_sellers(max(TOP_SELLERS, 50))
+    sellers = [names.of(aid) for aid in ids(top.items[0][top.items[0] >= 0])]
+    out.rule(f"the {TOP_SELLERS} top sellers")
+    out.print(
+        table(None, ("rank", "item"), [(str(n), name) for n, name in enumerate(sellers[:TOP_SELLERS], 1)], left=2)
+    )
+    out.rule("bought together")
+    for row in _everyday(recommender, top.items[0], names):
+        found = recommender.bought_together(np.array([row], np.int32), COMPLEMENTS)
+        pairs = zip(ids(found.items[0][found.items[0] >= 0]), found.scores[0], strict=False)
+        rows = [(names.of(aid), f"{score:.3f}") for aid, score in pairs]
+        out.print(table(f"with {names.of(ids(np.array([row], np.int32))[0])}", ("item", "score"), rows))
+    best = best_model(evaluation)
+    out.rule(f"one session replayed: of middling length, by the best model here, {best}")
+    chosen = ("--names", str(names_file)) if names_file else ()
+    steps = ("--model", best, "--steps", str(REPLAYED_STEPS))
+    _run("inspect", _typical_session(store), "--store", str(store), "--models", str(models), *steps, *chosen)
+
+
+def _everyday(recommender: Recommender, sellers: Int32s, names: Names) -> list[int]:
+    """The best-selling items that have complements, each of another name, since a name may stand for several items."""
+    chosen: dict[str, int] = {}
+    for row in sellers[sellers >= 0]:
+        if len(chosen) == PRODUCTS:
+            break
+        basket = np.array([row], np.int32)
+        name = names.plain(recommender.vocabulary.ids(basket)[0])
+        if name not in chosen and recommender.bought_together(basket, COMPLEMENTS).items[0, 0] >= 0:
+            chosen[name] = int(row)
+    return list(chosen.values())
+
+
+def _typical_session(store: Path) -> str:
+    """The validation session nearest the median length: taken by rule, not because it looks good."""
+    from nextcart.events.store import Store
+
+    return str(Store.open(store).run("typical_session", split="val_split", least=2).column("session")[0].as_py())

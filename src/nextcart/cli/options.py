@@ -1,0 +1,61 @@
+"""The options that several commands share, and what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nextcart.errors import InputError
+
+STORE = Path("var/store")
+MODELS = Path("var/models")
+
+StoreOption = Annotated[Path, typer.Option("--store", help="Folder of the event store.")]
+ModelsOption = Annotated[Path, typer.Option("--models", help="Folder of the model repository.")]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="Settings file; default: nextcart.toml where there is one.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+VersionOption = Annotated[
+    str | None,
+    typer.Option("--version", help="A version, the start of one, an alias, or 'latest'; default: production."),
+]
+ModelOption = Annotated[str | None, typer.Option("--model", help="One model; default: the best that the version has.")]
+LimitOption = Annotated[int, typer.Option("--limit", min=1, max=1000, help="Items a list.")]
+NamesOption = Annotated[
+    Path | None, typer.Option("--names", help="CSV with the columns aid and name, to show names beside ids.")
+]
+
+
+def comma_list(text: str | None) -> list[str] | None:
+    """``a,b`` as a list; None stays None."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def mapping(text: str | None, option: str) -> dict[str, str]:
+    """``a=b,c=d`` as a mapping.
+
+    Raises:
+        InputError: a part is no pair.
+    """
+    pairs: dict[str, str] = {}
+    for part in comma_list(text) or []:
+        left, equals, right = part.partition("=")
+        if not (left and equals and right):
+            raise InputError(f"{option}: '{part}' is no pair; write them as {option} left=right,left=right")
+        pairs[left.strip()] = right.strip()
+    return pairs
+
+
+def one_of(value: str, allowed: Sequence[str], option: str) -> str:
+    """The value, where it is allowed.
+
+    Raises:
+        InputError: it is not.
+    """
+    if value not in allowed:
+        raise InputError(f"{option}: '{value}' is none of {', '.join(allowed)}")
+    return value

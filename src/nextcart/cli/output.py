@@ -1,0 +1,93 @@
+"""What a person sees: tables, numbers and JSON on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from nextcart.types import Progress
+
+SECONDS_BETWEEN_LINES = 5.0
+PLAIN_WIDTH = 160
+
+out = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
+err = Console(stderr=True, width=None if sys.stderr.isatty() else PLAIN_WIDTH, highlight=False)
+
+
+@contextmanager
+def shown_progress() -> Iterator[Progress]:
+    """A `Progress` that draws bars on a terminal and prints plain lines elsewhere, on stderr."""
+    if not err.is_terminal:
+        yield _Lines().report
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=err) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total or None)
+            bars.update(tasks[stage], completed=done, total=total or None)
+
+        yield report
+
+
+class _Lines:
+    """A line when a stage begins, every few seconds, and when it ends."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, float] = {}
+
+    def report(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        ended = total > 0 and done >= total
+        if stage in self._last and not ended and now - self._last[stage] < SECONDS_BETWEEN_LINES:
+            return
+        self._last[stage] = now
+        how_far = f"{done:,} of {total:,}" if total else f"{done:,}"
+        err.print(f"{stage}: {how_far}", markup=False)
+
+
+def print_json(document: Any) -> None:
+    """One JSON object on stdout."""
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, default=str) + "\n")
+
+
+def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> Table:
+    """A table whose first ``left`` columns are text and whose others are numbers."""
+    made = Table(title=title, title_justify="left", header_style="bold")
+    for number, column in enumerate(columns):
+        made.add_column(column, justify="left" if number < left else "right", overflow="fold")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def metric(value: float) -> str:
+    """A metric between 0 and 1."""
+    return f"{value:.4f}"
+
+
+def percent(value: float) -> str:
+    """A share as a percentage."""
+    return f"{100 * value:.1f} %"
+
+
+def day(ts: int) -> str:
+    """A timestamp in ms as a date, UTC."""
+    return f"{datetime.fromtimestamp(ts / 1000, UTC):%Y-%m-%d}"
+
+
+def moment(ts: int) -> str:
+    """A timestamp in ms as date and time, UTC."""
+    return f"{datetime.fromtimestamp(ts / 1000, UTC):%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,101 @@
+"""Commands that make and measure versions: train, evaluate."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from nextcart.cli.options import (
+    MODELS,
+    STORE,
+    ConfigOption,
+    JsonOption,
+    ModelsOption,
+    StoreOption,
+    VersionOption,
+    comma_list,
+)
+from nextcart.cli.output import out, print_json, shown_progress, table
+
+
+def train(
+    store: StoreOption = STORE,
+    models: ModelsOption = MODELS,
+    only: Annotated[str | None, typer.Option("--only", help="Models to fit, by comma; default: all.")] = None,
+    on: Annotated[
+        str | None, typer.Option("--on", help="all or train_split; default: the training split where one was made.")
+    ] = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Fit the models, evaluate them on the validation split where there is one, and publish a version.
+
+    Example: nextcart train --only covisitation,item2vec
+    """
+    from nextcart.cli.tables import best_line
+    from nextcart.config import load_settings
+    from nextcart.events.store import Store
+    from nextcart.pipeline.steps import train as run
+
+    settings = load_settings(config)
+    with shown_progress() as progress:
+        manifest = run(Store.open(store), models, settings, on=on, only=comma_list(only), progress=progress)
+    if json:
+        print_json(manifest.model_dump(mode="json"))
+        return
+    rows = [
+        (step.stage, f"{step.wall_seconds:.1f}", f"{step.cpu_seconds:.1f}", f"{step.peak_memory_bytes / 2**20:,.0f}")
+        for step in manifest.timings
+    ]
+    out.print(table(None, ("stage", "seconds", "CPU seconds", "peak MiB"), rows))
+    for evaluation in manifest.evaluations:
+        out.print(best_line(evaluation))
+    size = sum(artifact.bytes for artifact in manifest.artifacts) / 2**20
+    out.print(
+        f"published {manifest.version} ({size:,.1f} MiB) as candidate, fitted on {manifest.data.events:,} events of "
+        f"'{manifest.data.split}'; put it into production with: nextcart promote"
+    )
+
+
+def evaluate(
+    store: StoreOption = STORE,
+    models: ModelsOption = MODELS,
+    version: VersionOption = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="test or val_split; default: test where the store has it.")
+    ] = None,
+    only: Annotated[str | None, typer.Option("--only", help="Models to evaluate, by comma; default: all.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="At most so many sessions, for a quick look.")
+    ] = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Replay held-out sessions through a version: the last event of each is the target.
+
+    Example: nextcart evaluate --version candidate --split val_split --limit 1000
+    """
+    from nextcart.cli.tables import evaluation_line, evaluation_tables
+    from nextcart.config import load_settings
+    from nextcart.events.store import Store
+    from nextcart.pipeline.steps import evaluate_version
+
+    settings = load_settings(config)
+    with shown_progress() as progress:
+        chosen, evaluation = evaluate_version(
+            Store.open(store),
+            models,
+            settings,
+            version=version,
+            split=split,
+            only=comma_list(only),
+            limit=limit,
+            progress=progress,
+        )
+    if json:
+        print_json({"version": chosen, **evaluation.model_dump(mode="json")})
+        return
+    for each in evaluation_tables(evaluation):
+        out.print(each)
+    out.print(evaluation_line(evaluation))

@@ -1,0 +1,103 @@
+"""Recommendations for a file of sessions: a line in, a line out, in input order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+import numpy as np
+
+from nextcart.errors import RunFailed
+from nextcart.events.readers import read_sessions
+from nextcart.models.arrays import session_batch
+from nextcart.models.recommender import FALLBACKS, Recommender
+from nextcart.types import Id, Mode, Objective, Progress, no_progress
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSummary:
+    """Sessions answered, and how many of them got top sellers only, by reason."""
+
+    sessions: int
+    fallbacks: dict[str, int]
+
+
+class Line(msgspec.Struct):
+    """One line of the output."""
+
+    session: Id
+    items: list[Id]
+    scores: list[float]
+
+
+def recommend_file(
+    recommender: Recommender,
+    sessions: Path,
+    output: Path | None,
+    *,
+    limit: int = 20,
+    model: str | None = None,
+    objective: Objective = "clicks",
+    mode: Mode = "next",
+    progress: Progress = no_progress,
+    stdout: BinaryIO | None = None,
+) -> BatchSummary:
+    """Answer every session of an OTTO JSONL file; sessions and items need not be known.
+
+    Args:
+        recommender: the version to ask.
+        sessions: plain, ``.gz`` or ``.zst``; an empty line is passed over.
+        output: written beside and renamed once it is whole; None writes to `stdout`.
+        limit: items a session.
+        model: None takes the best that the version has.
+        objective: what the items are for.
+        mode: "next" or "discover".
+        progress: told of sessions done.
+        stdout: where the lines go without `output`.
+
+    Raises:
+        UnreadableInput: a line is no session; names file and line. Nothing is left at `output`.
+        RunFailed: the output cannot be written.
+    """
+    encoder = msgspec.json.Encoder()
+    counts = np.zeros(len(FALLBACKS), np.int64)
+    with _target(output, stdout) as target:
+        for chunk in read_sessions(sessions):
+            answer = recommender.recommend(
+                session_batch(recommender.vocabulary, chunk), limit, model=model, objective=objective, mode=mode
+            )
+            counts += np.bincount(answer.fallback, minlength=len(FALLBACKS))
+            for session, items, scores in zip(chunk, answer.ranked.items, answer.ranked.scores, strict=True):
+                found = items >= 0
+                line = Line(session.session, recommender.vocabulary.ids(items[found]), scores[found].tolist())
+                target.write(encoder.encode(line) + b"\n")
+            progress("recommending", int(counts.sum()), 0)
+    reasons = {str(name): int(count) for name, count in zip(FALLBACKS, counts, strict=True) if name and count}
+    return BatchSummary(int(counts.sum()), reasons)
+
+
+@contextmanager
+def _target(output: Path | None, stdout: BinaryIO | None) -> Iterator[BinaryIO]:
+    """The stream to write to; a file appears only once it is whole."""
+    if output is None:
+        if stdout is None:
+            raise RunFailed("neither an output file nor a stream was given; name one with --output")
+        yield stdout
+        return
+    beside = output.with_name(f".{output.name}.part")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(output)
+    except OSError as error:
+        raise RunFailed(f"{output}: cannot be written ({error.strerror}); free space or name another file") from error
+    finally:
+        beside.unlink(missing_ok=True)

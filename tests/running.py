@@ -1,0 +1,92 @@
+"""Starting the command line and the server as a user would, for integration and acceptance tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED_DATA = ROOT.parent / "shared" / "data"
+READY_SECONDS = 120
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without settings of nextcart, the environment's programs first on the path."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("NEXTCART__")}
+    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONWARNINGS": "error"}
+
+
+def nextcart(*arguments: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a command and hold its exit code against the one expected."""
+    done = subprocess.run(
+        [sys.executable, "-m", "nextcart", *map(str, arguments)],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == code, f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def as_json(*arguments: object, cwd: Path) -> dict[str, Any]:
+    """Run a command with --json; its stdout is one JSON object."""
+    found = json.loads(nextcart(*arguments, "--json", cwd=cwd).stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+@contextmanager
+def serving(cwd: Path, *arguments: object) -> Iterator[httpx.Client]:
+    """A real server on a free port, ready; stopped at the end."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nextcart", "serve", "--port", "0", *map(str, arguments)],
+        cwd=cwd,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr
+        line = process.stderr.readline()
+        url = re.search(r"http://127\.0\.0\.1:\d+", line)
+        assert url, line + process.stderr.read()
+        with httpx.Client(base_url=url[0], timeout=30) as client:
+            wait_until_ready(client)
+            yield client
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def wait_until_ready(client: httpx.Client) -> None:
+    """Wait for /health/ready to say 200."""
+    end = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            if client.get("/health/ready").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        assert time.monotonic() < end, "the server was never ready"
+        time.sleep(0.05)
+
+
+def shared(name: str) -> Path:
+    """A real data set beside the checkout; the test skips where there is none."""
+    file = SHARED_DATA / name
+    if not file.is_file():
+        pytest.skip(f"no real data at ../shared/data/{name}")
+    return file
