@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -24,8 +24,8 @@ ENV_PREFIX = "NEXTCART__"
 DEFAULT_FILE = Path("nextcart.toml")
 
 Positive = Annotated[int, Field(gt=0)]
-PositiveReal = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+PositiveReal = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -112,7 +112,14 @@ class CovisitationConfig(MatrixConfig):
     query_type_weights: TypeWeights = TypeWeights()
     """Weight of the type of the session's event."""
     matrices: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")], MatrixConfig] = {}
-    """Further matrices by name."""
+    """Further matrices by name; ``main`` is taken."""
+
+    @field_validator("matrices")
+    @classmethod
+    def _leave_main(cls, matrices: dict[str, MatrixConfig]) -> dict[str, MatrixConfig]:
+        if "main" in matrices:
+            raise ValueError("'main' is the model's own matrix; name it otherwise")
+        return matrices
 
 
 class BoughtTogetherConfig(Section):
@@ -286,7 +293,7 @@ def load_settings(path: Path | None = None) -> Settings:
     except ValidationError as error:
         raise ConfigError(_first_line(error, file)) from None
     except (ValueError, OSError) as error:
-        raise ConfigError(f"{file}: {error}; see docs/reference/configuration.md") from None
+        raise ConfigError(f"{_where(file)}: {error}; see docs/reference/configuration.md") from None
     return Settings.model_construct(**{name: getattr(settings, name) for name in Settings.model_fields})
 
 
@@ -294,10 +301,14 @@ def _first_line(error: ValidationError, file: Path | None) -> str:
     """One line for the first problem of a validation: where, what, and what would be right."""
     problem = error.errors()[0]
     key = ".".join(str(part) for part in problem["loc"])
-    where = f"{file or 'settings'} or {ENV_PREFIX}*"
+    where = _where(file)
     if problem["type"] == "extra_forbidden":
         return f"{where}: unknown key '{key}'; {_sections_hint()}"
     return f"{where}: {key}: {problem['msg']} (got {problem.get('input')!r}); see docs/reference/configuration.md"
+
+
+def _where(file: Path | None) -> str:
+    return f"{file} or {ENV_PREFIX}*" if file else f"{ENV_PREFIX}*"
 
 
 def _sections_hint() -> str:

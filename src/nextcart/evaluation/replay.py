@@ -61,8 +61,8 @@ def evaluate(
         InputError: the recommender lacks a model that is named.
     """
     task = next_event(sample_sessions(sessions, limit), config.history_events)
-    names = list(models or recommender.models)
-    pairs: list[tuple[str, Mode]] = [(name, mode) for name in names for mode in modes]
+    names = list(dict.fromkeys(models or recommender.models))
+    pairs: list[tuple[str, Mode]] = [(name, mode) for name in names for mode in dict.fromkeys(modes)]
     sums = {pair: _Sums(np.zeros(len(recommender.vocabulary), bool)) for pair in pairs}
     total = len(task) * len(pairs)
     for done, (name, mode) in enumerate(pairs):

@@ -27,7 +27,7 @@ class Evaluation(BaseModel):
         single_event_share: share of sessions of one event: nothing is shown, the answer is top sellers.
         repeat_share: share of targets that repeat an item of their session's earlier events.
         unknown_share: share of targets outside the catalogue, which no model can hit.
-        limited: whether only the first sessions were replayed, for a quick look.
+        limited: whether only some sessions, evenly spaced, were replayed, for a quick look.
         data_fingerprint: fingerprint of the event store that was replayed.
         created_at: UTC.
         cpu_seconds: CPU time a model and mode took.

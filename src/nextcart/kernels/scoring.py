@@ -83,9 +83,10 @@ def score_neighbours(
         touched = np.empty(entries, np.int32)
         n_touched = 0
         for b in range(ban_start, ban_stop):
-            slot = slot_of(table, banned[b])
-            table[slot] = banned[b]
-            total[slot] = -np.inf
+            if banned[b] >= 0:
+                slot = slot_of(table, banned[b])
+                table[slot] = banned[b]
+                total[slot] = -np.inf
         factor = 1.0
         for e in range(stop - 1, start - 1, -1):
             row = items[e]
@@ -182,6 +183,8 @@ def score_allowed(
         size = 0
         for j in range(allow_offsets[s], allow_offsets[s + 1]):
             row = allowed[j]
+            if j > allow_offsets[s] and row == allowed[j - 1]:
+                continue
             if row < len(vectors) and table[slot_of(table, row)] == EMPTY:
                 score = np.float32(0.0)
                 for d in range(dim):
@@ -303,8 +306,9 @@ def join_lists(offsets_a: Int64s, items_a: Int32s, offsets_b: Int64s, items_b: I
                 size += 1
         start, stop = _span(offsets_b, s)
         for i in range(start, stop):
-            items[size] = items_b[i]
-            size += 1
+            if items_b[i] >= 0:
+                items[size] = items_b[i]
+                size += 1
         offsets[s + 1] = size
     return offsets, items[:size]
 

@@ -69,8 +69,20 @@ class VectorIndex:
         return cls(vectors, frozen(centroids), frozen(nearest[:, 0].astype(np.int32)), nprobe)
 
     def search(self, queries: Float32s, k: int) -> tuple[Int32s, Float32s]:
-        """The ``k`` nearest of each query, shape (n, k) each; -1 where fewer were found."""
-        scores, rows = self._index.search(queries, max(1, min(k, len(self.vectors))))
+        """The nearest of each query: at least ``k``, and all that are as near as the k-th; -1 where fewer were found.
+
+        Shapes (n, m), m at least 1; a query of zeros finds nothing. faiss cuts a tie at the k-th place arbitrarily, so
+        the search goes on until no tie is cut: which items come depends neither on ``k`` nor on the rest of the batch.
+        """
+        n, asked = len(self.vectors), queries.any(axis=1)
+        wanted, width = min(k, n), min(k + 1, n)
+        while True:
+            scores, rows = self._index.search(queries, max(1, width))
+            cut = asked & (rows[:, -1] >= 0) & (scores[:, -1] == scores[:, wanted - 1])
+            if width == n or not cut.any():
+                break
+            width = min(4 * width, n)
+        rows[~asked] = -1
         return rows.astype(np.int32), scores
 
     def arrays(self) -> dict[str, NDArray[Any]]:

@@ -8,6 +8,7 @@ from itertools import chain
 import numpy as np
 import pyarrow.compute as pc
 
+from nextcart.errors import InputError
 from nextcart.events.schema import Session
 from nextcart.events.store import Store
 from nextcart.models.model import TrainingArrays
@@ -54,12 +55,20 @@ def read_batch(store: Store, split: str, vocabulary: Vocabulary, progress: Progr
 
 
 def session_batch(vocabulary: Vocabulary, sessions: Sequence[Session]) -> SessionBatch:
-    """Sessions as received, the events of each put in time order; events of equal time keep their order."""
+    """Sessions as received, the events of each put in time order; events of equal time keep their order.
+
+    Raises:
+        InputError: a timestamp does not fit 64 bits.
+    """
     offsets = np.zeros(len(sessions) + 1, np.int64)
     np.cumsum([len(session.events) for session in sessions], out=offsets[1:])
     events = list(chain.from_iterable(session.events for session in sessions))
     items = vocabulary.rows([event.aid for event in events])
-    ts = np.array([event.ts for event in events], np.int64)
+    try:
+        ts = np.array([event.ts for event in events], np.int64)
+    except OverflowError:
+        worst = max((event.ts for event in events), key=abs)
+        raise InputError(f"ts {worst} does not fit 64 bits; give Unix milliseconds") from None
     types = np.array([TYPE_NUMBER[event.type] for event in events], np.uint8)
     if len(ts) > 1 and (ts[1:] < ts[:-1]).any():
         owner = np.repeat(np.arange(len(sessions)), np.diff(offsets))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextcart.config import Item2vecConfig
+from nextcart.errors import RunFailed
 from nextcart.kernels.scoring import keep_permitted, mean_vectors, score_allowed
 from nextcart.kernels.skipgram import alias_table, train_sessions
 from nextcart.models.ann import VectorIndex
@@ -42,9 +43,17 @@ class Item2vec:
 
     @classmethod
     def fit(cls, arrays: TrainingArrays, config: Item2vecConfig, options: FitOptions) -> Item2vec:
-        """Train by skip-gram with negative sampling, one learning-rate schedule over all epochs."""
+        """Train by skip-gram with negative sampling, one learning-rate schedule over all epochs.
+
+        Raises:
+            RunFailed: the learning rate is so high that the vectors left all bounds.
+        """
         threads = 1 if options.deterministic else options.threads
         vectors = _train(arrays, config, options, threads)
+        if not np.isfinite(vectors).all():
+            raise RunFailed(
+                f"item2vec: training diverged; lower models.item2vec.learning_rate (it is {config.learning_rate})"
+            )
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         normalised = frozen(vectors / np.maximum(norms, np.float32(1e-12)))
         index = VectorIndex.build(
@@ -73,7 +82,6 @@ class Item2vec:
         # The search knows no ban: look further by as many as are banned, then drop them.
         longest_ban = int(np.diff(query.banned.offsets).max(initial=0)) if query.banned is not None else 0
         found, scores = self.index.search(queries, query.k + longest_ban)
-        found[~queries.any(axis=1)] = -1
         return ranked_by(self.source, *keep_permitted(found, scores, query.k, *permitted))
 
     def arrays(self) -> dict[str, NDArray[Any]]:

@@ -133,7 +133,7 @@ def load_model(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, Any],
                 f"of schema {SCHEMA_VERSION} or older; train again, or use the nextcart that wrote it"
             )
         arrays = {name: _mapped(_array_file(folder, name)) for name in document["arrays"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise ArtifactCorrupt(f"{folder}: cannot be read ({error}); run 'nextcart rollback' or train again") from None
     return document["config"], document["facts"], arrays
 

@@ -103,12 +103,12 @@ class Recommender:
 
         Args:
             sessions: what happened so far, rows from `vocabulary`.
-            k: length of each list; shorter only where the permitted items run out.
+            k: length of each list; shorter only where the permitted top sellers run out.
             model: a name of `models`; None takes `default_model`.
             objective: what the items are for; picks the top sellers that fill a list.
             mode: "next" may return items of the session, "discover" never does.
             exclude: rows that must not come, a list a session.
-            allow: rows that alone may come, ascending, a list a session.
+            allow: rows that alone may come, ascending, a list a session; None allows all.
 
         Raises:
             InputError: the version has no such model.
@@ -180,11 +180,13 @@ class Recommender:
         Raises:
             ArtifactCorrupt: a file is missing or is not what it should be.
         """
+        there = [name for name in MODEL_NAMES if (folder / name).is_dir()]
+        wanted = _wanted(there)
         models: dict[str, AnyModel] = {}
         for kind in (TopSellers, Covisitation, BoughtTogether, Item2vec):
-            if (folder / kind.name).is_dir():
+            if kind.name in wanted:
                 models[kind.name] = kind.load(folder / kind.name)
-        if (folder / Hybrid.name).is_dir():
+        if Hybrid.name in wanted:
             models[Hybrid.name] = Hybrid.load(folder / Hybrid.name, *_members(models))
         return cls(Vocabulary.load(folder / "vocabulary"), models)
 

@@ -58,14 +58,17 @@ class Vocabulary:
             if wanted.dtype != np.int64:
                 return self._rows_of_mixed(ids)
             return find_ints(self._slots, self._ids, wanted)
-        texts = [value.encode() if isinstance(value, str) else b"" for value in ids]
-        width = max(1, *map(len, texts))
-        # An empty text or one with a NUL inside is no id: ingest lets neither in.
-        matrix = np.array([b"" if b"\0" in text else text for text in texts], f"S{width}").view(np.uint8)
-        return find_bytes(self._slots, self._ids, matrix.reshape(-1, width))
+        # A lone surrogate is no text of UTF-8, hence of no item; it must not stop the others.
+        texts = [value.encode("utf-8", "surrogatepass") if isinstance(value, str) else b"" for value in ids]
+        width = self._ids.shape[1]
+        # An empty text or one with a NUL inside is no id: ingest lets neither in. One longer than all ids is unknown.
+        matrix = np.array([b"" if b"\0" in text or len(text) > width else text for text in texts], f"S{width}")
+        return find_bytes(self._slots, self._ids, matrix.view(np.uint8).reshape(-1, width))
 
     def rows_of_arrow(self, aids: pa.Array) -> Int32s:
         """The row of each id of an Arrow column, int64 or string, without a Python object an event."""
+        if pa.types.is_integer(aids.type) != (self.id_type == "int64"):
+            return np.full(len(aids), UNKNOWN, np.int32)
         if self.id_type == "int64":
             return find_ints(self._slots, self._ids, aids.to_numpy(zero_copy_only=False))
         encoded = aids.dictionary_encode()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.unit.serving.fakes import Client, Shop, make_shop
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.unit.serving.fakes import N_ITEMS, VERSION, Client, Shop, make_shop
 
 

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from tests.unit.serving.fakes import MODELS, VERSION, Client, FakeRecommender, FakeVocabulary
 
 from nextcart.config import ServingConfig
 from nextcart.errors import ArtifactCorrupt
 from nextcart.serving import LiveModel, LiveVersion, create_app
+from tests.unit.serving.fakes import MODELS, VERSION, Client, FakeRecommender, FakeVocabulary
 
 ANSWERING = [
     ("POST", "/v1/recommend"),

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from tests.unit.serving.fakes import CONFIG, Client
 
 from nextcart.serving.openapi import EXAMPLES
 from nextcart.serving.schemas import RecommendRequest
+from tests.unit.serving.fakes import CONFIG, Client
 
 ROUTES = {
     "/v1/recommend": "post",

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tests.unit.serving.fakes import CONFIG, Client, Shop, clicks, make_shop
 
 RECOMMEND = ("/v1/recommend", "/recommend")

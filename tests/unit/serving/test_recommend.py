@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.serving.fakes import N_ITEMS, VERSION, Client, Shop, clicks, make_shop
 
 from nextcart.serving.schemas import RecommendRequest
+from tests.unit.serving.fakes import N_ITEMS, VERSION, Client, Shop, clicks, make_shop
 
 
 def aids(answer: dict) -> list:

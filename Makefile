@@ -1,0 +1,44 @@
+# nextcart: every target sets up what it needs. 'make demo' and 'make test' are the two to know.
+SHELL := /bin/bash
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench serve docs clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(STAMP) ## create .venv with every extra that the tests use
+
+$(STAMP): pyproject.toml constraints.txt scripts/setup.sh
+	@PYTHON="$(PYTHON)" scripts/setup.sh $(VENV)
+	@touch $@
+
+demo: $(STAMP) ## raw events to a promoted version, on real purchases
+	@$(BIN)/nextcart demo
+
+test: $(STAMP) lint ## lint, then every test, against real services
+	@scripts/system-packages.sh chromium
+	@$(BIN)/python -m pytest
+
+lint: $(STAMP) ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(STAMP) ## the side-by-side benchmark; writes benchmarks/results/
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench,demo,dev]'
+	@$(BIN)/python benchmarks/pipeline.py
+
+serve: $(STAMP) ## serve what 'make demo' promoted
+	@$(BIN)/nextcart serve --models var/demo/grocery/models
+
+docs: $(STAMP) ## write docs/reference/ anew from the code
+	@$(BIN)/python docs/reference/generate.py
+
+clean: ## remove the environment and all local state
+	@chmod -R u+w var 2>/dev/null || true
+	@rm -rf var $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

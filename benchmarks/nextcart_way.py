@@ -1,0 +1,191 @@
+"""nextcart's side: each stage is the call that its commands make.
+
+Each stage imports what it needs and no more, as the stages of `notebook_way` do.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from measure import Clock, Stage
+
+SERVED_SESSIONS = 1_000
+SERVED_CALLS = 20_000
+
+
+def ingest(folder: Path, clock: Clock) -> dict[str, Any]:
+    """OTTO JSONL into an empty event store: checked, sorted, committed."""
+    from nextcart.events.ingest import ingest as run
+
+    store = folder / "nextcart" / "store"
+    shutil.rmtree(store, ignore_errors=True)
+    with clock.part("ingest"):
+        run([folder / "events.jsonl"], store)
+    return {}
+
+
+def covisitation(folder: Path, clock: Clock) -> dict[str, Any]:
+    """Read the training split and count the pairs of all items."""
+    from nextcart.config import CovisitationConfig
+    from nextcart.events.store import Store
+    from nextcart.models.arrays import training_arrays
+    from nextcart.models.covisitation import Covisitation
+    from nextcart.models.model import FitOptions
+
+    _started()
+    with clock.part("read"):
+        _, arrays = training_arrays(Store.open(folder / "nextcart" / "store"), "train_split")
+    with clock.part("fit"):
+        Covisitation.fit(arrays, CovisitationConfig(), FitOptions())
+    return {"items": arrays.n_items}
+
+
+def item2vec(folder: Path, clock: Clock) -> dict[str, Any]:
+    """Read the training split, train the vectors and build their index."""
+    from nextcart.config import Item2vecConfig
+    from nextcart.events.store import Store
+    from nextcart.models.arrays import training_arrays
+    from nextcart.models.item2vec import Item2vec
+    from nextcart.models.model import FitOptions
+
+    _started()
+    with clock.part("read"):
+        _, arrays = training_arrays(Store.open(folder / "nextcart" / "store"), "train_split")
+    with clock.part("fit"):
+        model = Item2vec.fit(arrays, Item2vecConfig(), FitOptions())
+    model.save(_empty(folder / "nextcart" / "item2vec"))
+    return {"vectors": len(model.index.vectors)}
+
+
+def train(folder: Path, clock: Clock) -> dict[str, Any]:
+    """Read the training split, fit all models and save them."""
+    from nextcart.config import ModelsConfig
+    from nextcart.events.store import Store
+    from nextcart.models.arrays import training_arrays
+    from nextcart.models.model import FitOptions
+    from nextcart.models.recommender import Recommender
+
+    _started()
+    with clock.part("read"):
+        vocabulary, arrays = training_arrays(Store.open(folder / "nextcart" / "store"), "train_split")
+    recommender = Recommender.fit(vocabulary, arrays, ModelsConfig(), FitOptions(), timed=clock.part)
+    with clock.part("save"):
+        recommender.save(_empty(folder / "nextcart" / "model"))
+    return {"items": arrays.n_items, "events": arrays.sessions.n_events}
+
+
+def evaluation(folder: Path, clock: Clock) -> dict[str, Any]:
+    """Replay all held-out sessions with the hybrid, mode "next"."""
+    from nextcart.config import EvaluationConfig
+    from nextcart.evaluation.replay import evaluate
+    from nextcart.events.store import Store
+    from nextcart.models.arrays import read_batch
+    from nextcart.models.recommender import Recommender
+
+    _started()
+    with clock.part("setup"):
+        recommender = Recommender.load(folder / "nextcart" / "model")
+        recommender.warm()
+        sessions = read_batch(Store.open(folder / "nextcart" / "store"), "val_split", recommender.vocabulary)
+    with clock.part("replay"):
+        result = evaluate(
+            recommender,
+            sessions,
+            EvaluationConfig(),
+            split="val_split",
+            data_fingerprint="",
+            models=["hybrid"],
+            modes=["next"],
+        )
+    return {"sessions": result.sessions, "metrics": result.metrics["hybrid"]["next"]}
+
+
+def serving(folder: Path, clock: Clock) -> dict[str, Any]:
+    """Time single calls for sessions of five events on one thread: the batch of one, the scoring, each model alone."""
+    import faiss
+
+    from nextcart.config import EvaluationConfig
+    from nextcart.evaluation.protocols import next_event
+    from nextcart.events.schema import Event, Session
+    from nextcart.events.store import Store
+    from nextcart.models.arrays import read_batch, session_batch
+    from nextcart.models.recommender import Recommender
+    from nextcart.types import TYPE_NAMES
+
+    faiss.omp_set_num_threads(1)
+    recommender = Recommender.load(folder / "nextcart" / "model")
+    recommender.warm()
+    vocabulary, k = recommender.vocabulary, EvaluationConfig().k
+    held_out = read_batch(Store.open(folder / "nextcart" / "store"), "val_split", vocabulary)
+    shown = next_event(held_out, 5).history
+    requests = []
+    for i in range(len(shown)):
+        one = shown.slice(i, i + 1)
+        if one.n_events == 5 and (one.items >= 0).all() and len(requests) < SERVED_SESSIONS:
+            fields = zip(vocabulary.ids(one.items), one.ts.tolist(), one.types.tolist(), strict=True)
+            requests.append(Session(0, [Event(aid, ts, TYPE_NAMES[kind]) for aid, ts, kind in fields]))
+    batches = [session_batch(vocabulary, [request]) for request in requests]
+    models = ("covisitation", "item2vec", "top_sellers")
+    with clock.part("calls"):
+        return {
+            "sessions": len(requests),
+            "score": _times(lambda i: recommender.recommend(batches[i], k, model="hybrid"), len(batches)),
+            "batch": _times(lambda i: session_batch(vocabulary, [requests[i]]), len(batches)),
+            "both": _times(
+                lambda i: recommender.recommend(session_batch(vocabulary, [requests[i]]), k, model="hybrid"),
+                len(batches),
+            ),
+            "models": {
+                name: _times(lambda i, m=name: recommender.recommend(batches[i], k, model=m), len(batches))
+                for name in models
+            },
+        }
+
+
+def _times(call: Callable[[int], object], n: int) -> dict[str, float]:
+    """Microseconds a call: median and p99 of wall time, mean of the thread's CPU time."""
+    import numpy as np
+
+    for i in range(min(n, 200)):
+        call(i)
+    taken = np.empty(SERVED_CALLS)
+    began = time.thread_time_ns()
+    for place in range(SERVED_CALLS):
+        start = time.perf_counter_ns()
+        call(place % n)
+        taken[place] = time.perf_counter_ns() - start
+    cpu_ns = (time.thread_time_ns() - began) / SERVED_CALLS
+    median, p99 = np.percentile(taken, [50, 99]) / 1000
+    return {"median_us": round(float(median), 1), "p99_us": round(float(p99), 1), "cpu_us": round(cpu_ns / 1000, 1)}
+
+
+def _started() -> None:
+    """Run a first kernel and convert a first column: what numba and pyarrow then load belongs to the process's start.
+
+    It is about half a CPU second a process, and part of the figures of the whole process, as imports are.
+    """
+    import pyarrow as pa
+
+    from nextcart.models.vocabulary import Vocabulary
+
+    Vocabulary.from_counts("int64", pa.table({"aid": [7, 9], "events": [2, 1]}))
+
+
+def _empty(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+STAGES: dict[str, Stage] = {
+    "ingest": ingest,
+    "covisitation": covisitation,
+    "item2vec": item2vec,
+    "train": train,
+    "evaluation": evaluation,
+    "serving": serving,
+}

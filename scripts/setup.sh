@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Create the virtual environment in $1 with nextcart, editable, and all extras that demo and tests use.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venv=$1
+python=${PYTHON:-python3.11}
+
+command -v "$python" >/dev/null || python=python3
+command -v "$python" >/dev/null || { echo "setup: Python 3.11 is missing: install it (Debian: apt-get install python3)" >&2; exit 1; }
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+  { echo "setup: $("$python" --version) is too old: install Python 3.11 or newer, or name one with make PYTHON=…" >&2; exit 1; }
+# Debian ships Python without what makes environments.
+"$python" -c 'import ensurepip' 2>/dev/null || scripts/system-packages.sh python3-venv
+
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+echo "setup: installing into $venv"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,dev]'

@@ -1,0 +1,285 @@
+"""What the models and the metrics are, in plain Python: the slow and obvious way, to hold the kernels against.
+
+Sessions are lists of `Event`, oldest first; lists of neighbours are lists of (item, weight), best first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from nextcart.config import BoughtTogetherConfig, CovisitationConfig, HybridConfig, MatrixConfig, TopSellersConfig
+from nextcart.types import SessionBatch
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+CLICKS, CARTS, ORDERS = 0, 1, 2
+
+
+class Event(NamedTuple):
+    item: int
+    ts: int = 0
+    type: int = CLICKS
+
+
+Session = Sequence[Event]
+Scores = Mapping[int, float]
+Neighbours = Mapping[int, Sequence[tuple[int, float]]]
+
+
+def batch_of(sessions: Sequence[Session]) -> SessionBatch:
+    """The sessions as columns."""
+    events = [event for session in sessions for event in session]
+    return SessionBatch(
+        np.cumsum([0, *map(len, sessions)], dtype=np.int64),
+        np.array([event.item for event in events], np.int32),
+        np.array([event.ts for event in events], np.int64),
+        np.array([event.type for event in events], np.uint8),
+    )
+
+
+def sessions_of(batch: SessionBatch) -> list[list[Event]]:
+    """The columns as sessions."""
+    events = list(map(Event, batch.items.tolist(), batch.ts.tolist(), batch.types.tolist()))
+    return [events[a:b] for a, b in zip(batch.offsets[:-1], batch.offsets[1:], strict=True)]
+
+
+def best(scores: Scores, k: int) -> list[tuple[int, float]]:
+    """The k best: higher score first (as float32, in which scores are kept), then the smaller row."""
+    rounded = ((item, float(np.float32(score))) for item, score in scores.items())
+    return sorted(rounded, key=lambda pair: (-pair[1], pair[0]))[:k]
+
+
+def permitted(scores: Scores, banned: Collection[int] = (), allowed: Collection[int] | None = None) -> dict[int, float]:
+    """The items that may come."""
+    return {
+        item: score for item, score in scores.items() if item not in banned and (allowed is None or item in allowed)
+    }
+
+
+# What each model learns.
+
+
+def top_sellers(sessions: Iterable[Session], config: TopSellersConfig) -> dict[str, dict[int, float]]:
+    """Sum of w(type) * exp(-decay * age in days), ages from the newest event: overall and by type."""
+    sessions = list(sessions)
+    newest = max((event.ts for session in sessions for event in session), default=0)
+    weights = config.type_weights.as_tuple()
+    scores: dict[str, dict[int, float]] = {
+        name: defaultdict(float) for name in ("overall", "clicks", "carts", "orders")
+    }
+    for session in sessions:
+        for event in session:
+            score = weights[event.type] * math.exp(-config.decay_per_day * (newest - event.ts) / DAY_MS)
+            scores["overall"][event.item] += score
+            scores[("clicks", "carts", "orders")[event.type]][event.item] += score
+    return {name: dict(each) for name, each in scores.items()}
+
+
+def covisitation(sessions: Iterable[Session], config: MatrixConfig) -> dict[int, dict[int, float]]:
+    """For each item a: the items b of later events, by the sum of w(type b) * exp(-decay * hours between)."""
+    weights: dict[int, dict[int, float]] = defaultdict(lambda: defaultdict(float))
+    for session in sessions:
+        last = session[-config.last_events :]
+        for i, a in enumerate(last):
+            for j, b in enumerate(last):
+                hours = (b.ts - a.ts) / HOUR_MS
+                if b.ts <= a.ts or hours > config.window_hours:
+                    continue
+                if config.look_back_events and j - i > config.look_back_events:
+                    continue
+                if a.item == b.item and not config.keep_diagonal:
+                    continue
+                weight = config.type_weights.as_tuple()[b.type] * math.exp(-config.decay_per_hour * hours)
+                if weight > 0:
+                    weights[a.item][b.item] += weight
+    return weights
+
+
+def bought_together(sessions: Iterable[Session], config: BoughtTogetherConfig) -> dict[int, dict[int, float]]:
+    """For each item a: n(a, b) / (n(a) + shrinkage) / p(b) ** power over baskets of carts and orders."""
+    baskets = [[event for event in session if event.type in (CARTS, ORDERS)] for session in sessions]
+    baskets = [basket[-config.max_basket_events :] for basket in baskets if basket]
+    support: dict[int, int] = defaultdict(int)
+    together: dict[tuple[int, int], int] = defaultdict(int)
+    for basket in baskets:
+        for item in {event.item for event in basket}:
+            support[item] += 1
+        near = {
+            (a.item, b.item)
+            for a in basket
+            for b in basket
+            if a.item != b.item and abs(a.ts - b.ts) <= config.window_hours * HOUR_MS
+        }
+        for pair in near:
+            together[pair] += 1
+    scores: dict[int, dict[int, float]] = defaultdict(dict)
+    for (a, b), count in together.items():
+        if count >= config.min_support:
+            share = support[b] / len(baskets)
+            scores[a][b] = count / (support[a] + config.shrinkage) / share**config.popularity_power
+    return scores
+
+
+# What each model answers.
+
+
+def covisitation_query(session: Session, lists: Neighbours, config: CovisitationConfig) -> dict[int, float]:
+    """Sum of weight * decay ** i * w(type) over the neighbours of the last events, i from the newest."""
+    scores: dict[int, float] = defaultdict(float)
+    for i, event in enumerate(reversed(session[-config.query_events :])):
+        factor = config.query_decay**i * config.query_type_weights.as_tuple()[event.type]
+        for item, weight in lists.get(event.item, ()):
+            if factor > 0:
+                scores[item] += factor * weight
+    return scores
+
+
+def basket_of(session: Session, config: BoughtTogetherConfig) -> set[int]:
+    """The known items of the last carts and orders, else the last known item."""
+    known = [event for event in session if event.item >= 0]
+    bought = [event for event in known if event.type in (CARTS, ORDERS)]
+    return {event.item for event in bought[-config.query_events :] or known[-1:]}
+
+
+def basket_query(basket: Collection[int], lists: Neighbours) -> dict[int, float]:
+    """Sum of the scores of what goes with the basket's items, none of which comes back."""
+    scores: dict[int, float] = defaultdict(float)
+    for item in basket:
+        for other, score in lists.get(item, ()):
+            scores[other] += score
+    return permitted(scores, basket)
+
+
+def mean_vector(session: Session, vectors: np.ndarray, query_events: int) -> np.ndarray | None:
+    """The normalised mean of the vectors of the last events that have one; None where none has."""
+    rows = [event.item for event in session if 0 <= event.item < len(vectors)][-query_events:]
+    if not rows:
+        return None
+    mean = vectors[rows].astype(np.float64).mean(axis=0)
+    norm = np.linalg.norm(mean)
+    return mean / norm if norm > 0 else None
+
+
+def nearest(query: np.ndarray | None, vectors: np.ndarray) -> dict[int, float]:
+    """The inner product of each vector with the query."""
+    return {} if query is None else dict(enumerate((vectors.astype(np.float64) @ query).tolist()))
+
+
+def hybrid_weights(session: Session, config: HybridConfig) -> tuple[float, float, float]:
+    """Weights of co-visitation, item2vec and top sellers for a session; they sum to 1."""
+    covisitation, item2vec, top = config.covisitation, config.item2vec, config.top_sellers
+    if len(session) <= config.short_session_events:
+        covisitation *= config.short_covisitation
+        item2vec *= config.short_item2vec
+    if session and session[-1].type in (CARTS, ORDERS):
+        covisitation *= config.intent_covisitation
+        item2vec *= config.intent_item2vec
+    total = covisitation + item2vec + top
+    return (covisitation / total, item2vec / total, top / total) if total else (0.0, 0.0, 0.0)
+
+
+def fuse(lists: Sequence[Sequence[int]], weights: Sequence[float]) -> dict[int, float]:
+    """Sum of weight / log2(rank + 1), ranks from 1."""
+    scores: dict[int, float] = defaultdict(float)
+    for items, weight in zip(lists, weights, strict=True):
+        for rank, item in enumerate(items, 1):
+            scores[item] += weight / math.log2(rank + 1)
+    return scores
+
+
+def backfilled(own: Sequence[int], fill: Iterable[int], k: int) -> list[int]:
+    """The own items, then what of the fill they lack, up to k."""
+    items = list(own)[:k]
+    for item in fill:
+        if len(items) < k and item not in items:
+            items.append(item)
+    return items
+
+
+# Evaluation.
+
+
+class Question(NamedTuple):
+    history: list[Event]
+    target: int
+    repeats: bool
+    unknown: bool
+
+
+def next_event(session: Session, history_events: int) -> Question:
+    """The last event is asked for; the last ones before it are shown."""
+    *before, last = session
+    return Question(
+        before[-history_events:],
+        last.item,
+        last.item >= 0 and last.item in [event.item for event in before],
+        last.item < 0,
+    )
+
+
+def recall(ranked: Sequence[int], targets: Collection[int], k: int) -> float:
+    """Targets among the first k, over min(k, number of targets)."""
+    return len([item for item in ranked[:k] if item in targets]) / min(k, len(targets))
+
+
+def hit_rate(ranked: Sequence[int], targets: Collection[int], k: int) -> float:
+    """Whether any target is among the first k."""
+    return float(any(item in targets for item in ranked[:k]))
+
+
+def ndcg(ranked: Sequence[int], targets: Collection[int], k: int) -> float:
+    """Discounted gain over that of a list that starts with all targets."""
+    gain = sum(1 / math.log2(rank + 1) for rank, item in enumerate(ranked[:k], 1) if item in targets)
+    return gain / sum(1 / math.log2(rank + 1) for rank in range(1, min(k, len(targets)) + 1))
+
+
+def average_precision(ranked: Sequence[int], targets: Collection[int], k: int) -> float:
+    """Precision at the rank of each hit, summed, over min(k, number of targets)."""
+    total, found = 0.0, 0
+    for rank, item in enumerate(ranked[:k], 1):
+        if item in targets:
+            found += 1
+            total += found / rank
+    return total / min(k, len(targets))
+
+
+def reciprocal_rank(ranked: Sequence[int], targets: Collection[int], k: int) -> float:
+    """One over the rank of the first hit."""
+    return next((1 / rank for rank, item in enumerate(ranked[:k], 1) if item in targets), 0.0)
+
+
+METRICS = {"recall": recall, "hit_rate": hit_rate, "ndcg": ndcg, "map": average_precision, "mrr": reciprocal_rank}
+
+
+# Comparing a kernel's list with what it should be.
+
+
+def check_ranking(items: Iterable[int], scores: Iterable[float], wanted: Scores, k: int, *, rel: float = 1e-5) -> None:
+    """That a list holds the k best of ``wanted``, each with its score, best first and ties by the smaller row.
+
+    Rounding may let near-equal scores change places, but for items that tie exactly.
+    """
+    pairs = list(zip(items, scores, strict=True))
+    found = [(int(item), float(score)) for item, score in pairs if item >= 0]
+    size = min(k, len(wanted))
+    assert len(pairs) == k
+    assert [item for item, _ in pairs[size:]] == [-1] * (k - size)
+    assert [score for _, score in pairs[size:]] == [0.0] * (k - size)
+    assert len(found) == size
+    assert len({item for item, _ in found}) == size
+    tolerance = rel * max((abs(score) for score in wanted.values()), default=1.0)
+    for item, score in found:
+        assert score == np.float32(score)
+        assert abs(score - wanted[item]) <= tolerance
+    assert found == sorted(found, key=lambda pair: (-pair[1], pair[0]))
+    left_out = set(wanted) - {item for item, _ in found}
+    if found and left_out:
+        best_left = max(wanted[item] for item in left_out)
+        assert best_left <= found[-1][1] + tolerance
+        exact = [item for item in left_out if wanted[item] == wanted[found[-1][0]]]
+        assert all(item > found[-1][0] for item in exact)

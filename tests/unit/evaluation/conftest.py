@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import pytest
+
+from nextcart.config import ModelsConfig
+from nextcart.models.model import FitOptions
+from nextcart.models.recommender import Recommender
+from tests.shop import Shop, make_shop
+
+
+@pytest.fixture(scope="session")
+def shop() -> Shop:
+    return make_shop()
+
+
+@pytest.fixture(scope="session")
+def recommender(shop: Shop) -> Recommender:
+    """All models with their defaults, fitted on the shop."""
+    return Recommender.fit(shop.vocabulary, shop.arrays, ModelsConfig(), FitOptions(deterministic=True))

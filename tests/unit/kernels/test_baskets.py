@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nextcart.config import BoughtTogetherConfig
+from nextcart.kernels.covisitation import basket_support
+from nextcart.kernels.scoring import baskets_of
+from nextcart.models.bought_together import BoughtTogether
+from nextcart.models.model import FitOptions, TrainingArrays
+from nextcart.models.neighbour_lists import NeighbourLists
+from tests import naive
+from tests.naive import CARTS, HOUR_MS, ORDERS, Event, batch_of, check_ranking
+from tests.strategies import N_ITEMS, asking, few, training
+
+configs = st.builds(
+    BoughtTogetherConfig,
+    window_hours=st.sampled_from([1.0, 24.0]),
+    min_support=st.sampled_from([1, 2, 3]),
+    shrinkage=st.sampled_from([0.0, 10.0]),
+    popularity_power=st.sampled_from([0.0, 0.3, 1.0]),
+    max_basket_events=st.sampled_from([2, 200]),
+    top_n=st.sampled_from([1, 40]),
+)
+
+
+def count(sessions, config: BoughtTogetherConfig, threads: int = 1) -> NeighbourLists:
+    batch = batch_of(sessions)
+    arrays = TrainingArrays(batch, np.bincount(batch.items, minlength=N_ITEMS))
+    return BoughtTogether.fit(arrays, config, FitOptions(threads=threads)).complements
+
+
+def complements(lists: NeighbourLists, item: int) -> list[tuple[int, float]]:
+    span = slice(lists.offsets[item], lists.offsets[item + 1])
+    return list(zip(lists.items[span].tolist(), lists.weights[span].tolist(), strict=True))
+
+
+@few
+@given(training, configs)
+def test_pairs_are_scored_as_defined(sessions, config):
+    lists = count(sessions, config)
+    wanted = naive.bought_together(sessions, config)
+    for item in range(N_ITEMS):
+        found = complements(lists, item)
+        assert len(found) == min(config.top_n, len(wanted[item]))
+        if found:
+            check_ranking(*zip(*found, strict=True), wanted[item], len(found))
+
+
+def test_a_table_by_hand():
+    """Four baskets: 0 with 1 in three of them, 2 alone; clicks count for nothing."""
+    together = [Event(0, 0, ORDERS), Event(2, 10), Event(1, 24 * HOUR_MS, CARTS)]
+    sessions = [together, together, together[::-1], [Event(2, 0, CARTS)], [Event(3, 0), Event(4, 1)]]
+    sessions[2] = [Event(1, 0, CARTS), Event(0, 5, ORDERS)]
+    lists = count(sessions, BoughtTogetherConfig())
+    # n(0, 1) = 3; n(0) = 3, shrunk by 10; p(1) = 3 of the 4 baskets.
+    score = pytest.approx(3 / (3 + 10) / (3 / 4) ** 0.3)
+    assert complements(lists, 0) == [(1, score)]
+    assert complements(lists, 1) == [(0, score)]
+    assert complements(lists, 2) == complements(lists, 3) == []
+
+
+def test_a_pair_counts_once_a_session_however_often_it_stands_there():
+    basket = [Event(0, 0, CARTS), Event(1, 1, CARTS), Event(0, 2, ORDERS), Event(1, 3, ORDERS)]
+    config = BoughtTogetherConfig(min_support=1, shrinkage=0.0, popularity_power=0.0)
+    assert complements(count([basket], config), 0) == [(1, 1.0)]
+    assert complements(count([basket] * 2, BoughtTogetherConfig()), 0) == []
+
+
+def test_the_item_itself_is_no_complement_and_the_window_has_an_end():
+    config = BoughtTogetherConfig(min_support=1)
+    twice = [Event(0, 0, ORDERS), Event(0, 1, ORDERS)]
+    far = [Event(1, 0, ORDERS), Event(2, 24 * HOUR_MS + 1, ORDERS)]
+    assert len(count([twice, far], config).items) == 0
+
+
+def test_more_popular_complements_rank_lower_than_rarer_ones_of_equal_probability():
+    sessions = [[Event(0, 0, ORDERS), Event(1, 1, ORDERS), Event(2, 2, ORDERS)]] * 4 + [[Event(1, 0, ORDERS)]] * 20
+    lists = count(sessions, BoughtTogetherConfig())
+    assert [item for item, _ in complements(lists, 0)] == [2, 1]
+
+
+@few
+@given(training)
+def test_threads_do_not_change_the_lists(sessions):
+    one, many = (count(sessions, BoughtTogetherConfig(min_support=1), n) for n in (1, 3))
+    for name, array in one.arrays().items():
+        assert array.tobytes() == many.arrays()[name].tobytes()
+
+
+@few
+@given(training)
+def test_support_is_the_number_of_sessions(sessions):
+    batch = batch_of(sessions)
+    support, session_of = basket_support(batch.offsets, batch.items, N_ITEMS)
+    assert support.tolist() == [
+        sum(item in {event.item for event in session} for session in sessions) for item in range(N_ITEMS)
+    ]
+    assert session_of.tolist() == [s for s, session in enumerate(sessions) for _ in session]
+
+
+@few
+@given(asking, st.integers(1, 3))
+def test_a_session_asks_with_its_last_carts_and_orders_or_its_last_item(sessions, query_events):
+    batch = batch_of(sessions)
+    offsets, items = baskets_of(batch.offsets, batch.items, batch.types, CARTS, query_events)
+    config = BoughtTogetherConfig(query_events=query_events)
+    for s, session in enumerate(sessions):
+        basket = items[offsets[s] : offsets[s + 1]].tolist()
+        assert len(set(basket)) == len(basket)
+        assert set(basket) == naive.basket_of(session, config)

@@ -1,0 +1,35 @@
+import pytest
+
+from nextcart.config import Item2vecConfig, ModelsConfig
+from tests.contract import CHECKS, Subject
+
+EXACT = ModelsConfig()
+CLUSTERED = ModelsConfig(item2vec=Item2vecConfig(exact_below=100, nprobe=2))
+"""With an inverted file of few cells, of which a query sees two."""
+
+SUBJECTS = {
+    "top_sellers": ("top_sellers", EXACT),
+    "covisitation": ("covisitation", EXACT),
+    "bought_together": ("bought_together", EXACT),
+    "item2vec": ("item2vec", EXACT),
+    "item2vec-clustered": ("item2vec", CLUSTERED),
+    "hybrid": ("hybrid", EXACT),
+    "hybrid-clustered": ("hybrid", CLUSTERED),
+}
+
+
+@pytest.fixture(scope="module", params=SUBJECTS.values(), ids=SUBJECTS.keys())
+def subject(request, shop) -> Subject:
+    name, config = request.param
+    return Subject.fit(name, config, shop)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
+def test_contract(check, subject, tmp_path):
+    check(subject, tmp_path)
+
+
+def test_the_clustered_models_search_in_cells(shop):
+    index = Subject.fit("item2vec", CLUSTERED, shop).recommender.models["item2vec"].index
+    assert len(index.centroids) > 2
+    assert len(index.vectors) >= 100

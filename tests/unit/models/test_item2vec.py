@@ -1,0 +1,138 @@
+import numpy as np
+import pytest
+
+from nextcart.config import Item2vecConfig
+from nextcart.errors import RunFailed
+from nextcart.models.ann import VectorIndex
+from nextcart.models.item2vec import Item2vec
+from nextcart.models.model import FitOptions, Query, TrainingArrays, frozen
+from nextcart.types import ItemLists, Source
+from tests import naive
+from tests.naive import Event, batch_of, check_ranking, sessions_of
+from tests.shop import lists_of
+
+DETERMINISTIC = FitOptions(seed=5, deterministic=True)
+
+
+@pytest.fixture(scope="module")
+def model(shop) -> Item2vec:
+    return Item2vec.fit(shop.arrays, Item2vecConfig(), DETERMINISTIC)
+
+
+def of(vectors: np.ndarray, **config) -> Item2vec:
+    """A model of vectors that are told."""
+    index = VectorIndex.build(frozen(vectors.astype(np.float32)), exact_below=10_000, nprobe=1, seed=0, threads=1)
+    return Item2vec(Item2vecConfig(dim=vectors.shape[1], **config), index)
+
+
+def test_items_with_enough_events_have_a_vector_of_length_one(shop, model):
+    vectors = model.index.vectors
+    assert vectors.shape == (np.count_nonzero(shop.arrays.counts >= 5), 32)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(len(vectors)), abs=1e-5)
+
+
+def test_the_nearest_of_an_item_are_of_its_cluster(shop, model):
+    popular = np.flatnonzero(shop.arrays.counts >= 20)
+    hits = [
+        shop.clusters[model.similar(Query(batch_of([[Event(int(row))]]), 5, lists_of([int(row)]))).items[0]]
+        == shop.clusters[row]
+        for row in popular
+    ]
+    assert len(popular) > 30
+    assert np.mean(hits) > 0.8
+
+
+def test_answers_are_those_of_brute_force(shop, model):
+    banned = lists_of(*([i % 7, 20 + i] for i in range(len(shop.asking))))
+    ranked = model.recommend(Query(shop.asking, 15, banned))
+    for i, session in enumerate(sessions_of(shop.asking)):
+        query = naive.mean_vector(session, model.index.vectors, 5)
+        wanted = naive.permitted(naive.nearest(query, model.index.vectors), {i % 7, 20 + i})
+        check_ranking(ranked.items[i], ranked.scores[i], wanted, 15)
+    assert set(np.unique(ranked.sources)) == {0, Source.ITEM2VEC}
+
+
+def test_an_allow_list_is_searched_exactly(shop, model):
+    """Also where the nearest of all items would never reach into it."""
+    allow = lists_of(*([150, 160, 190] for _ in range(len(shop.asking))))
+    ranked = model.recommend(Query(shop.asking, 5, None, allow))
+    for i, session in enumerate(sessions_of(shop.asking)):
+        query = naive.mean_vector(session, model.index.vectors, 5)
+        wanted = naive.permitted(naive.nearest(query, model.index.vectors), (), {150, 160, 190})
+        check_ranking(ranked.items[i], ranked.scores[i], wanted, 5)
+
+
+def test_ties_at_the_edge_go_to_the_smaller_row():
+    """Rows 0, 2, 4, … are equal and row 9 is better: faiss alone would drop the first of the equal ones."""
+    vectors = np.zeros((10, 2))
+    vectors[::2] = [0.6, 0.8]
+    vectors[1::2] = [0.0, 1.0]
+    vectors[9] = [1.0, 0.0]
+    session = batch_of([[Event(9)]])
+    for k in range(1, 11):
+        items = of(vectors).recommend(Query(session, k)).items[0].tolist()
+        assert items == [9, 0, 2, 4, 6, 8, 1, 3, 5, 7][:k]
+
+
+def test_what_others_ban_does_not_change_an_answer():
+    """Many equal vectors: how deep the search goes for a long ban must not show in the answer beside it."""
+    vectors = np.tile([[1.0, 0.0]], (30, 1))
+    session = [Event(0)]
+    alone = of(vectors).recommend(Query(batch_of([session]), 4, lists_of([])))
+    beside = of(vectors).recommend(Query(batch_of([session, session]), 4, lists_of([], list(range(20)))))
+    assert alone.items[0].tolist() == beside.items[0].tolist() == [0, 1, 2, 3]
+    assert beside.items[1].tolist() == [20, 21, 22, 23]
+
+
+def test_the_query_is_the_mean_of_the_last_five_vectors():
+    vectors = np.eye(8)
+    session = batch_of([[Event(7), *(Event(row, row) for row in range(5))]])
+    ranked = of(vectors).recommend(Query(session, 8))
+    assert ranked.items[0, :5].tolist() == [0, 1, 2, 3, 4]
+    assert ranked.scores[0, :5].tolist() == pytest.approx([1 / np.sqrt(5)] * 5)
+    assert ranked.scores[0, 5:].tolist() == [0.0] * 3
+
+
+def test_opposite_vectors_cancel_and_find_nothing():
+    session = batch_of([[Event(0), Event(1)]])
+    assert of(np.array([[1.0, 0.0], [-1.0, 0.0]])).recommend(Query(session, 2)).items.tolist() == [[-1, -1]]
+
+
+def test_an_item_without_a_vector_has_nothing_similar(shop, model):
+    rare = len(shop.arrays.counts) - 1
+    assert rare >= len(model.index.vectors)
+    assert (model.similar(Query(batch_of([[Event(rare)]]), 5)).items == -1).all()
+
+
+def test_no_item_has_enough_events(shop):
+    model = Item2vec.fit(shop.arrays, Item2vecConfig(min_count=10**6), DETERMINISTIC)
+    assert model.index.vectors.shape == (0, 32)
+    assert (model.recommend(Query(shop.asking, 5)).items == -1).all()
+    banned: ItemLists = lists_of(*([0] for _ in range(len(shop.asking))))
+    assert (model.recommend(Query(shop.asking, 5, banned, banned)).items == -1).all()
+
+
+def test_a_single_vector(tmp_path):
+    session = batch_of([[Event(0), Event(0, 1)]])
+    model = Item2vec.fit(TrainingArrays(session, np.array([2])), Item2vecConfig(min_count=1), DETERMINISTIC)
+    assert model.recommend(Query(session, 3)).items.tolist() == [[0, -1, -1]]
+    model.save(tmp_path)
+    assert Item2vec.load(tmp_path).recommend(Query(session, 3)).items.tolist() == [[0, -1, -1]]
+
+
+def test_the_seed_decides_the_vectors(shop, model):
+    other = Item2vec.fit(shop.arrays, Item2vecConfig(), FitOptions(seed=6, deterministic=True))
+    again = Item2vec.fit(shop.arrays, Item2vecConfig(), FitOptions(seed=5, threads=4, deterministic=True))
+    assert other.index.vectors.tobytes() != model.index.vectors.tobytes()
+    assert again.index.vectors.tobytes() == model.index.vectors.tobytes()
+
+
+@pytest.mark.parametrize("seed", [0, 2**63 - 1])
+def test_any_seed_will_do(shop, seed):
+    vectors = Item2vec.fit(shop.arrays, Item2vecConfig(epochs=1), FitOptions(seed=seed)).index.vectors
+    assert np.isfinite(vectors).all()
+
+
+def test_a_rate_that_diverges_fails_and_names_the_setting(shop):
+    with pytest.raises(RunFailed, match="learning_rate"):
+        Item2vec.fit(shop.arrays, Item2vecConfig(learning_rate=1e6), DETERMINISTIC)
