@@ -17,6 +17,7 @@ from nextcart.serving.app import create_app
 from nextcart.serving.live import LiveModel
 
 HERE = Path(__file__).parent
+SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
 NOTE = "<!-- Written by docs/reference/generate.py; change the code, then run make docs. -->\n"
 
 
@@ -26,7 +27,8 @@ def cli_page() -> str:
     width = {"COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1"}
     parts = ["# Command line\n", NOTE]
     parts.append(
-        "Results go to stdout, progress and errors to stderr. Exit code 2: the input cannot be used; 1: the run failed.\n"
+        "Results go to stdout, progress and errors to stderr. Exit code 2: the input cannot be used; 1: the run "
+        "failed.\n"
     )
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     for name in commands:
@@ -39,8 +41,8 @@ def configuration_page() -> str:
     """Every setting with its default and meaning."""
     parts = ["# Configuration\n", NOTE]
     parts.append(
-        "Settings stand in `nextcart.toml` in the current folder, or in the file that `--config` names. An environment\n"
-        f"variable `{ENV_PREFIX}SECTION__KEY` overrides the file: `{ENV_PREFIX}MODELS__ITEM2VEC__DIM=64`. A key that\n"
+        "Settings stand in `nextcart.toml` in the current folder, or in the file that `--config` names. An environment "
+        f"variable\n`{ENV_PREFIX}SECTION__KEY` overrides the file: `{ENV_PREFIX}MODELS__ITEM2VEC__DIM=64`. A key that\n"
         "stands nowhere on this page is an error.\n"
     )
     for name, field in Settings.model_fields.items():
@@ -83,22 +85,29 @@ def _section(name: str, kind: Any) -> list[str]:
 def _default(field: FieldInfo) -> str:
     value = field.default
     plain = value.model_dump() if isinstance(value, BaseModel) else value
-    return json.dumps(plain) if not isinstance(plain, dict) else "{" + ", ".join(f"{k} = {v}" for k, v in plain.items()) + "}"
+    if isinstance(plain, dict):
+        return "{" + ", ".join(f"{key} = {each}" for key, each in plain.items()) + "}"
+    return json.dumps(plain)
 
 
 def _meaning(field: FieldInfo) -> str:
     text = " ".join((field.description or "").split())
-    limits = [str(limit) for limit in field.metadata if type(limit).__name__ in ("Gt", "Ge", "Lt", "Le", "Interval")]
+    limits = [f"{SIGNS[key]} {value}" for each in field.metadata for key, value in vars_of(each) if key in SIGNS]
     return text + (f" ({', '.join(limits)})" if limits else "")
+
+
+def vars_of(limit: object) -> list[tuple[str, Any]]:
+    """The attributes of a limit such as Gt or Le."""
+    return [(key, getattr(limit, key)) for key in SIGNS if getattr(limit, key, None) is not None]
 
 
 def _parameters(parameters: list[dict[str, Any]]) -> list[str]:
     if not parameters:
         return []
-    rows = [
-        f"| `{each['name']}` | {each['in']} | {'yes' if each.get('required') else 'no'} | {each.get('description', '')} |"
-        for each in parameters
-    ]
+    rows = []
+    for each in parameters:
+        required = "yes" if each.get("required") else "no"
+        rows.append(f"| `{each['name']}` | {each['in']} | {required} | {each.get('description', '')} |")
     return ["| parameter | in | required | meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"]
 
 
@@ -113,9 +122,7 @@ def _body(title: str, body: dict[str, Any] | None, document: dict[str, Any]) -> 
     if properties:
         rows = [f"| `{key}` | {each.get('description', '')} |" for key, each in properties.items()]
         parts.append(f"{title}:\n\n| field | meaning |\n|---|---|\n" + "\n".join(rows) + "\n")
-    example = content.get("example") or next(
-        (each.get("value") for each in content.get("examples", {}).values()), None
-    )
+    example = content.get("example") or next((each.get("value") for each in content.get("examples", {}).values()), None)
     if example is not None:
         parts.append(f"```json\n{json.dumps(example, indent=2)}\n```\n")
     return parts

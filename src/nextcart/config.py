@@ -79,6 +79,7 @@ class TopSellersConfig(Section):
     decay_per_day: NotNegative = 0.01
     """Exponential decay of an event's weight with its age, counted from the newest training event."""
     type_weights: TypeWeights = TypeWeights()
+    """Weight of the event's type."""
     max_items: Positive = 10_000
     """Items kept in each list: overall and one a type."""
 
@@ -148,6 +149,7 @@ class Item2vecConfig(Section):
     """Skip-gram with negative sampling over the item sequences of sessions."""
 
     dim: Annotated[int, Field(gt=0, le=512)] = 32
+    """Length of a vector."""
     window: Positive = 3
     """Items to each side that are context."""
     negative: Positive = 3
@@ -155,6 +157,7 @@ class Item2vecConfig(Section):
     min_count: Positive = 5
     """Items with fewer training events get no vector."""
     epochs: Positive = 3
+    """Passes over the sessions."""
     learning_rate: PositiveReal = 0.1
     """Learning rate at the start; it falls linearly over all epochs to a thousandth of that."""
     negative_power: Share = 0.75
@@ -171,17 +174,23 @@ class HybridConfig(Section):
     """Rank fusion of co-visitation, item2vec and top sellers: sum of w_m / log2(rank_m + 1)."""
 
     covisitation: NotNegative = 0.6
+    """Weight of co-visitation."""
     item2vec: NotNegative = 0.25
+    """Weight of item2vec."""
     top_sellers: NotNegative = 0.15
+    """Weight of top sellers."""
     candidates_per_limit: Positive = 2
     """Candidates of each model, as a multiple of the limit asked for."""
     short_session_events: Annotated[int, Field(ge=0)] = 2
     """Up to this many events a session is short: item2vec and covisitation are weighed as below."""
     short_item2vec: NotNegative = 1.3
+    """Factor on item2vec where the session is short."""
     short_covisitation: NotNegative = 0.8
+    """Factor on co-visitation where the session is short."""
     intent_covisitation: NotNegative = 1.2
     """Factor on co-visitation where the last event is a cart or an order."""
     intent_item2vec: NotNegative = 0.9
+    """Factor on item2vec where the last event is a cart or an order."""
 
 
 class ModelsConfig(Section):
@@ -198,7 +207,9 @@ class TrainingConfig(Section):
     """The circumstances of a training run; none of them belongs to a model's definition."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
+    """Seed of everything random."""
     threads: Positive = 2
+    """Threads that fit a model."""
     deterministic: bool = False
     """One thread in item2vec: the same events, settings and seed give the same bytes."""
 
@@ -216,7 +227,9 @@ class ServingConfig(Section):
     """The HTTP service and its limits."""
 
     host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 for all of the machine's."""
     port: Annotated[int, Field(ge=0, lt=65536)] = 8080
+    """Port to listen on; 0 takes a free one."""
     keep_alive_seconds: Positive = 75
     """Longer than the idle time of common connection pools, which else meet a closed connection."""
     max_limit: Annotated[int, Field(gt=0, le=1000)] = 200

@@ -33,7 +33,8 @@ def ingest(
     Example: nextcart ingest train.jsonl.gz; nextcart ingest test.jsonl --split test
     """
     from nextcart.config import load_settings
-    from nextcart.events.ingest import IdChoice, IngestSplit
+    from nextcart.events.id_types import IdChoice
+    from nextcart.events.ingest import IngestSplit
     from nextcart.events.ingest import ingest as run
 
     settings = load_settings(config)

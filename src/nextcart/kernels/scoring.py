@@ -1,4 +1,4 @@
-"""Answering a batch of sessions: neighbour scores, popularity lists, query vectors, rank fusion."""
+"""Answering a batch of sessions: neighbour scores, popularity lists, query vectors; what may come and what not."""
 
 from __future__ import annotations
 
@@ -220,79 +220,6 @@ def mean_vectors(offsets: Int64s, items: Int32s, vectors: Float32s, query_events
 
 
 @njit(cache=True, nogil=True)
-def fuse_ranks(
-    candidates: tuple[Int32s, ...], weights: Float32s, bits: tuple[int, ...], k: int
-) -> tuple[Int32s, Float32s, UInt8s]:
-    """Merge the models' ranked lists: sum of weight / log2(rank + 1), rank from 1, and who brought each item.
-
-    ``candidates`` holds one (n, c) array a model, ``weights`` is (n, n_models), ``bits`` the models' source bits.
-    """
-    n = len(weights)
-    out_items = np.full((n, k), EMPTY, np.int32)
-    out_scores = np.zeros((n, k), np.float32)
-    out_sources = np.zeros((n, k), np.uint8)
-    entries = 0
-    for lists in candidates:
-        entries += lists.shape[1]
-    for s in range(n):
-        table = new_table(entries)
-        total = np.zeros(len(table), np.float64)
-        sources = np.zeros(len(table), np.uint8)
-        touched = np.empty(entries, np.int32)
-        n_touched = 0
-        for m in range(len(candidates)):
-            lists = candidates[m]
-            for rank in range(lists.shape[1]):
-                row = lists[s, rank]
-                if row < 0:
-                    break
-                slot = slot_of(table, row)
-                if table[slot] == EMPTY:
-                    table[slot] = row
-                    touched[n_touched] = slot
-                    n_touched += 1
-                total[slot] += weights[s, m] / math.log2(rank + 2.0)
-                sources[slot] |= np.uint8(bits[m])
-        size = 0
-        for t in range(n_touched):
-            slot = touched[t]
-            size = push(out_scores[s], out_items[s], size, np.float32(total[slot]), table[slot])
-        sort_heap(out_scores[s], out_items[s], size)
-        for i in range(size):
-            out_sources[s, i] = sources[slot_of(table, out_items[s, i])]
-    return out_items, out_scores, out_sources
-
-
-@njit(cache=True, nogil=True)
-def backfill(items: Int32s, scores: Float32s, sources: UInt8s, fill_items: Int32s, fill_bit: int) -> Int64s:
-    """Fill lists shorter than k from ``fill_items`` (n, m), in place; how many items each had of its own.
-
-    A filled place scores 0, or as the last item before it where that is below 0, so that scores never ascend.
-    """
-    n, k = items.shape
-    own = np.zeros(n, np.int64)
-    for s in range(n):
-        size = 0
-        while size < k and items[s, size] >= 0:
-            size += 1
-        own[s] = size
-        if size == k:
-            continue
-        score = min(np.float32(0.0), scores[s, size - 1]) if size > 0 else np.float32(0.0)
-        table = new_table(k)
-        for i in range(size):
-            table[slot_of(table, items[s, i])] = items[s, i]
-        for j in range(fill_items.shape[1]):
-            row = fill_items[s, j]
-            if size == k or row < 0:
-                break
-            if table[slot_of(table, row)] == EMPTY:
-                items[s, size], scores[s, size], sources[s, size] = row, score, fill_bit
-                size += 1
-    return own
-
-
-@njit(cache=True, nogil=True)
 def join_lists(offsets_a: Int64s, items_a: Int32s, offsets_b: Int64s, items_b: Int32s) -> tuple[Int64s, Int32s]:
     """Per-session lists a followed by lists b, without unknown items."""
     n = len(offsets_a) - 1
@@ -345,56 +272,6 @@ def baskets_of(
             e -= 1
         out_offsets[s + 1] = size
     return out_offsets, out_items[:size]
-
-
-@njit(cache=True, nogil=True)
-def hybrid_weights(
-    offsets: Int64s,
-    types: UInt8s,
-    base: tuple[float, float, float],
-    short_events: int,
-    short_factors: tuple[float, float, float],
-    intent_factors: tuple[float, float, float],
-) -> Float32s:
-    """Weight of each model for each session (n, 3), summing to 1: by its length and by the type of its last event."""
-    n = len(offsets) - 1
-    weights = np.empty((n, 3), np.float32)
-    for s in range(n):
-        length = offsets[s + 1] - offsets[s]
-        total = 0.0
-        for m in range(3):
-            weight = base[m]
-            if length <= short_events:
-                weight *= short_factors[m]
-            if length > 0 and types[offsets[s + 1] - 1] > 0:
-                weight *= intent_factors[m]
-            weights[s, m] = weight
-            total += weight
-        if total > 0.0:
-            for m in range(3):
-                weights[s, m] /= total
-    return weights
-
-
-@njit(cache=True, nogil=True)
-def fallback_reasons(offsets: Int64s, items: Int32s, sources: UInt8s, fill_bit: int, asked_for_fill: bool) -> UInt8s:
-    """Why a list is top sellers only: 0 it is not, 1 no event, 2 no known item, 3 the model had no candidate."""
-    n = len(offsets) - 1
-    reasons = np.zeros(n, np.uint8)
-    for s in range(n):
-        known = False
-        for e in range(offsets[s], offsets[s + 1]):
-            known = known or items[e] >= 0
-        if offsets[s] == offsets[s + 1]:
-            reasons[s] = 1
-        elif not known:
-            reasons[s] = 2
-        elif not asked_for_fill:
-            own = False
-            for i in range(sources.shape[1]):
-                own = own or (sources[s, i] & ~fill_bit) != 0
-            reasons[s] = 0 if own else 3
-    return reasons
 
 
 @njit(cache=True, nogil=True, inline="always")

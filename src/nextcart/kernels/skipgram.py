@@ -120,7 +120,9 @@ def train_sessions(
                     elif dot < -MAX_EXPONENT:
                         probability = np.float32(0.0)
                     else:
-                        probability = SIGMOID[np.int64((dot + MAX_EXPONENT) * STEPS_PER_UNIT)]
+                        # The mask keeps the NaN of a run that diverges from reading past the table.
+                        step_of_dot = np.int64((dot + MAX_EXPONENT) * STEPS_PER_UNIT) & (len(SIGMOID) - 1)
+                        probability = SIGMOID[step_of_dot]
                     step = rate * (label - probability)
                     for d in range(dim):
                         gradient[d] += step * context[d]

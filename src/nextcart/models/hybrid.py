@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from nextcart.config import HybridConfig
-from nextcart.kernels.scoring import fuse_ranks, hybrid_weights
+from nextcart.kernels.fusion import fuse_ranks, hybrid_weights
 from nextcart.models.covisitation import Covisitation
 from nextcart.models.item2vec import Item2vec
 from nextcart.models.model import Query, load_model, save_model

@@ -12,7 +12,8 @@ import numpy as np
 
 from nextcart.config import ModelsConfig
 from nextcart.errors import InputError
-from nextcart.kernels.scoring import backfill, fallback_reasons, join_lists
+from nextcart.kernels.fusion import backfill, fallback_reasons
+from nextcart.kernels.scoring import join_lists
 from nextcart.models.bought_together import BoughtTogether
 from nextcart.models.covisitation import Covisitation
 from nextcart.models.hybrid import Hybrid
