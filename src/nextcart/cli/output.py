@@ -47,13 +47,18 @@ class _Lines:
 
     def __init__(self) -> None:
         self._last: dict[str, float] = {}
+        self._ended: set[str] = set()
 
     def report(self, stage: str, done: int, total: int) -> None:
         now = time.monotonic()
         ended = total > 0 and done >= total
-        if stage in self._last and not ended and now - self._last[stage] < SECONDS_BETWEEN_LINES:
+        if stage in self._ended or (
+            stage in self._last and not ended and now - self._last[stage] < SECONDS_BETWEEN_LINES
+        ):
             return
         self._last[stage] = now
+        if ended:
+            self._ended.add(stage)
         how_far = f"{done:,} of {total:,}" if total else f"{done:,}"
         err.print(f"{stage}: {how_far}", markup=False)
 
