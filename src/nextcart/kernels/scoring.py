@@ -83,10 +83,7 @@ def score_neighbours(
         touched = np.empty(entries, np.int32)
         n_touched = 0
         for b in range(ban_start, ban_stop):
-            if banned[b] >= 0:
-                slot = slot_of(table, banned[b])
-                table[slot] = banned[b]
-                total[slot] = -np.inf
+            table[slot_of(table, banned[b])] = banned[b]
         factor = 1.0
         for e in range(stop - 1, start - 1, -1):
             row = items[e]
