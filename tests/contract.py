@@ -285,13 +285,13 @@ def check_sources_name_the_models_that_brought_an_item(subject: Subject, folder:
 
 
 def check_short_lists_are_filled_with_top_sellers(subject: Subject, folder: Path) -> None:
-    for objective in TYPE_NAMES:
-        answer, own = subject.ask(60, objective=objective).ranked, subject.own(60)
+    for objective, k in product(TYPE_NAMES, (60, subject.n_items - 5)):
+        answer, own = subject.ask(k, objective=objective).ranked, subject.own(k)
         fill = held(subject.recommender.top_sellers(subject.n_items, objective=objective).items[0])
         for i, row in enumerate(answer.items):
             mine = [] if subject.name == "top_sellers" else held(own.items[i])
-            assert row.tolist() == backfilled(mine, fill, 60)
-            assert answer.sources[i, len(mine) :].tolist() == [Source.TOP_SELLERS] * (60 - len(mine))
+            assert row.tolist() == backfilled(mine, fill, k)
+            assert answer.sources[i, len(mine) :].tolist() == [Source.TOP_SELLERS] * (k - len(mine))
             if mine:
                 assert (answer.scores[i, len(mine) :] == min(0.0, own.scores[i, len(mine) - 1])).all()
 

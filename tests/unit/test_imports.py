@@ -98,7 +98,7 @@ def test_arrays_are_read_and_written_without_pickle(call):
 @pytest.mark.parametrize("file", FILES, ids=named)
 def test_modules_are_small_and_say_what_they_are_for(file):
     text = file.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 430
+    assert len(text.splitlines()) <= 400
     assert ast.get_docstring(ast.parse(text))
 
 

@@ -60,7 +60,7 @@ def test_threads_do_not_change_the_lists(sessions, threads):
 
 
 def test_a_table_by_hand():
-    """One session: 0 clicked, 1 carted an hour later, 0 again at the same moment, 2 ordered 12 hours after the first."""
+    """One session: 0 clicked, 1 carted an hour later, 0 again at that moment, 2 ordered 12 hours after the first."""
     session = [Event(0, 0), Event(1, HOUR_MS, CARTS), Event(0, HOUR_MS), Event(2, 12 * HOUR_MS, ORDERS)]
     lists = count([session], CovisitationConfig())
     assert neighbours(lists, 0) == [

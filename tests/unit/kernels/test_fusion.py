@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nextcart.config import HybridConfig
-from nextcart.kernels.scoring import backfill, fallback_reasons, fuse_ranks, hybrid_weights
+from nextcart.kernels.fusion import backfill, fallback_reasons, fuse_ranks, hybrid_weights
 from tests import naive
 from tests.naive import CARTS, CLICKS, ORDERS, Event, batch_of, check_ranking
 from tests.strategies import N_ITEMS, asking, few

@@ -3,6 +3,7 @@ import pytest
 
 from nextcart.config import Item2vecConfig
 from nextcart.errors import RunFailed
+from nextcart.models import item2vec as item2vec_module
 from nextcart.models.ann import VectorIndex
 from nextcart.models.item2vec import Item2vec
 from nextcart.models.model import FitOptions, Query, TrainingArrays, frozen
@@ -43,11 +44,12 @@ def test_the_nearest_of_an_item_are_of_its_cluster(shop, model):
 
 
 def test_answers_are_those_of_brute_force(shop, model):
-    banned = lists_of(*([i % 7, 20 + i] for i in range(len(shop.asking))))
+    bans = [set(range(i % 3, 150, 3)) for i in range(len(shop.asking))]
+    banned = lists_of(*map(sorted, bans))
     ranked = model.recommend(Query(shop.asking, 15, banned))
     for i, session in enumerate(sessions_of(shop.asking)):
         query = naive.mean_vector(session, model.index.vectors, 5)
-        wanted = naive.permitted(naive.nearest(query, model.index.vectors), {i % 7, 20 + i})
+        wanted = naive.permitted(naive.nearest(query, model.index.vectors), bans[i])
         check_ranking(ranked.items[i], ranked.scores[i], wanted, 15)
     assert set(np.unique(ranked.sources)) == {0, Source.ITEM2VEC}
 
@@ -136,3 +138,22 @@ def test_any_seed_will_do(shop, seed):
 def test_a_rate_that_diverges_fails_and_names_the_setting(shop):
     with pytest.raises(RunFailed, match="learning_rate"):
         Item2vec.fit(shop.arrays, Item2vecConfig(learning_rate=1e6), DETERMINISTIC)
+
+
+def test_the_rate_falls_in_one_line_over_all_epochs(shop, monkeypatch):
+    """From the learning rate to a thousandth of it, by events done; no epoch begins anew."""
+    steps = []
+
+    def spy(first, stop, offsets, *arrays_and_settings):
+        rate_start, rate_stop, seed = arrays_and_settings[-3:]
+        steps.append((int(offsets[stop] - offsets[first]), rate_start, rate_stop, seed))
+
+    monkeypatch.setattr(item2vec_module, "train_sessions", spy)
+    Item2vec.fit(shop.arrays, Item2vecConfig(epochs=4, learning_rate=0.2), DETERMINISTIC)
+    events = [step[0] for step in steps]
+    done = np.cumsum([0, *events]) / (4 * shop.arrays.sessions.n_events)
+    line = 0.2 + (0.2 * 0.001 - 0.2) * done
+    assert sum(events) == 4 * shop.arrays.sessions.n_events
+    assert [step[1] for step in steps] == pytest.approx(line[:-1])
+    assert [step[2] for step in steps] == pytest.approx(line[1:])
+    assert len({step[3] for step in steps}) == len(steps) > 4

@@ -76,7 +76,7 @@ def test_a_damaged_file_is_an_artifact_corrupt_that_names_the_folder(folder, nam
 
 
 def test_another_kind_and_a_newer_schema_are_refused(folder):
-    with pytest.raises(ArtifactCorrupt, match="'kind'.*not a 'other'"):
+    with pytest.raises(ArtifactCorrupt, match=r"'kind'.*not a 'other'"):
         load_model(folder, "other")
     document = json.loads((folder / "model.json").read_text())
     (folder / "model.json").write_text(json.dumps(document | {"schema_version": 2}))
