@@ -13,7 +13,8 @@ help: ## list the targets
 
 setup: $(STAMP) ## create .venv with every extra that the tests use
 
-$(STAMP): pyproject.toml constraints.txt scripts/setup.sh
+# Kernels are named because numba looks at a cached kernel's own file only, not at those that it calls.
+$(STAMP): pyproject.toml constraints.txt scripts/setup.sh $(wildcard src/nextcart/kernels/*.py)
 	@PYTHON="$(PYTHON)" scripts/setup.sh $(VENV)
 	@touch $@
 

@@ -106,7 +106,7 @@ def script(*arguments: object) -> list[str]:
 
 def test_kill_at_ten_random_moments(tmp_path: Path) -> None:
     root = tmp_path / "models"
-    moments = random.Random(20261124)  # noqa: S311 - moments, not secrets
+    moments = random.Random(20261124)
     staged = 0
     for _ in range(10):
         before = check(root) if root.exists() else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
@@ -29,7 +29,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     """One event as it stands in OTTO JSONL and in a request; ``ts`` is in Unix milliseconds, UTC."""
 
     aid: int | str
-    ts: int
+    ts: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
     type: Literal["clicks", "carts", "orders"]
 
 

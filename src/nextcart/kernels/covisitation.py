@@ -91,12 +91,14 @@ def later_neighbours(
                         touched[n_touched] = b
                         n_touched += 1
                     weight[b] += w
+        # Taken out of the loop: a view costs as much as a push.
+        best_weights, best_items = out_weights[a], out_items[a]
         size = 0
         for i in range(n_touched):
             b = touched[i]
-            size = push(out_weights[a], out_items[a], size, np.float32(weight[b]), b)
+            size = push(best_weights, best_items, size, np.float32(weight[b]), b)
             weight[b] = 0.0
-        sort_heap(out_weights[a], out_items[a], size)
+        sort_heap(best_weights, best_items, size)
         out_sizes[a] = size
 
 
@@ -145,16 +147,17 @@ def basket_neighbours(
                             n_touched += 1
                         count[b] += 1
                     j += direction
+        best_weights, best_items = out_weights[a], out_items[a]
         size = 0
         for i in range(n_touched):
             b = touched[i]
             if count[b] >= min_support:
                 share = support[b] / n_baskets
                 score = count[b] / (support[a] + shrinkage) / share**popularity_power
-                size = push(out_weights[a], out_items[a], size, np.float32(score), b)
+                size = push(best_weights, best_items, size, np.float32(score), b)
             count[b] = 0
             counted_in[b] = -1
-        sort_heap(out_weights[a], out_items[a], size)
+        sort_heap(best_weights, best_items, size)
         out_sizes[a] = size
 
 

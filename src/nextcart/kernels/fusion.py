@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import njit
 
@@ -25,8 +23,11 @@ def fuse_ranks(
     out_scores = np.zeros((n, k), np.float32)
     out_sources = np.zeros((n, k), np.uint8)
     entries = 0
+    longest = 0
     for lists in candidates:
         entries += lists.shape[1]
+        longest = max(longest, lists.shape[1])
+    discount = 1.0 / np.log2(np.arange(2, longest + 2))
     for s in range(n):
         table = new_table(entries)
         total = np.zeros(len(table), np.float64)
@@ -35,6 +36,8 @@ def fuse_ranks(
         n_touched = 0
         for m in range(len(candidates)):
             lists = candidates[m]
+            if weights[s, m] == 0.0:
+                continue
             for rank in range(lists.shape[1]):
                 row = lists[s, rank]
                 if row < 0:
@@ -44,13 +47,14 @@ def fuse_ranks(
                     table[slot] = row
                     touched[n_touched] = slot
                     n_touched += 1
-                total[slot] += weights[s, m] / math.log2(rank + 2.0)
+                total[slot] += weights[s, m] * discount[rank]
                 sources[slot] |= np.uint8(bits[m])
+        best_scores, best_items = out_scores[s], out_items[s]
         size = 0
         for t in range(n_touched):
             slot = touched[t]
-            size = push(out_scores[s], out_items[s], size, np.float32(total[slot]), table[slot])
-        sort_heap(out_scores[s], out_items[s], size)
+            size = push(best_scores, best_items, size, np.float32(total[slot]), table[slot])
+        sort_heap(best_scores, best_items, size)
         for i in range(size):
             out_sources[s, i] = sources[slot_of(table, out_items[s, i])]
     return out_items, out_scores, out_sources
@@ -83,6 +87,44 @@ def backfill(items: Int32s, scores: Float32s, sources: UInt8s, fill_items: Int32
                 items[s, size], scores[s, size], sources[s, size] = row, score, fill_bit
                 size += 1
     return own
+
+
+@njit(cache=True, nogil=True)
+def fill_from_allowed(
+    items: Int32s,
+    scores: Float32s,
+    sources: UInt8s,
+    fill_bit: int,
+    ban_offsets: Int64s,
+    banned: Int32s,
+    allow_offsets: Int64s,
+    allowed: Int32s,
+) -> None:
+    """Fill lists that are still short from each session's ascending allow list, hence by popularity, in place."""
+    n, k = items.shape
+    for s in range(n):
+        size = 0
+        while size < k and items[s, size] >= 0:
+            size += 1
+        if size == k:
+            continue
+        score = min(np.float32(0.0), scores[s, size - 1]) if size > 0 else np.float32(0.0)
+        start, stop = ban_offsets[s] if len(ban_offsets) else 0, ban_offsets[s + 1] if len(ban_offsets) else 0
+        table = new_table(k + stop - start)
+        for i in range(size):
+            table[slot_of(table, items[s, i])] = items[s, i]
+        for b in range(start, stop):
+            if banned[b] >= 0:
+                table[slot_of(table, banned[b])] = banned[b]
+        for j in range(allow_offsets[s], allow_offsets[s + 1]):
+            row = allowed[j]
+            if size == k:
+                break
+            slot = slot_of(table, row)
+            if table[slot] == EMPTY:
+                table[slot] = row
+                items[s, size], scores[s, size], sources[s, size] = row, score, fill_bit
+                size += 1
 
 
 @njit(cache=True, nogil=True)

@@ -98,12 +98,13 @@ def score_neighbours(
                     touched[n_touched] = slot
                     n_touched += 1
                 total[slot] += weight * neighbour_weights[j]
+        best_scores, best_items = out_scores[s], out_items[s]
         size = 0
         for t in range(n_touched):
             slot = touched[t]
             if _may_come(allow_offsets, allowed, s, table[slot]):
-                size = push(out_scores[s], out_items[s], size, np.float32(total[slot]), table[slot])
-        sort_heap(out_scores[s], out_items[s], size)
+                size = push(best_scores, best_items, size, np.float32(total[slot]), table[slot])
+        sort_heap(best_scores, best_items, size)
     return out_items, out_scores
 
 
@@ -150,12 +151,13 @@ def keep_permitted(
     out_scores = np.zeros((n, k), np.float32)
     for s in range(n):
         table = _ban_table(ban_offsets, banned, s)
+        best_scores, best_items = out_scores[s], out_items[s]
         size = 0
         for j in range(found_items.shape[1]):
             row = found_items[s, j]
             if row >= 0 and table[slot_of(table, row)] == EMPTY and _may_come(allow_offsets, allowed, s, row):
-                size = push(out_scores[s], out_items[s], size, found_scores[s, j], row)
-        sort_heap(out_scores[s], out_items[s], size)
+                size = push(best_scores, best_items, size, found_scores[s, j], row)
+        sort_heap(best_scores, best_items, size)
     return out_items, out_scores
 
 
@@ -177,6 +179,7 @@ def score_allowed(
         if not queries[s].any():
             continue
         table = _ban_table(ban_offsets, banned, s)
+        best_scores, best_items = out_scores[s], out_items[s]
         size = 0
         for j in range(allow_offsets[s], allow_offsets[s + 1]):
             row = allowed[j]
@@ -186,8 +189,8 @@ def score_allowed(
                 score = np.float32(0.0)
                 for d in range(dim):
                     score += queries[s, d] * vectors[row, d]
-                size = push(out_scores[s], out_items[s], size, score, row)
-        sort_heap(out_scores[s], out_items[s], size)
+                size = push(best_scores, best_items, size, score, row)
+        sort_heap(best_scores, best_items, size)
     return out_items, out_scores
 
 

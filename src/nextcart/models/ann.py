@@ -16,10 +16,11 @@ from nextcart.models.model import frozen
 from nextcart.types import Float32s, Int32s
 
 # With BLAS faiss rounds a batch otherwise than a single query; a session's answer must not depend on its batch.
-faiss.cvar.distance_compute_blas_threshold = 2**31 - 1
+NO_BLAS, ALWAYS_BLAS = 2**31 - 1, 1
+faiss.cvar.distance_compute_blas_threshold = NO_BLAS
 
 TRAINING_VECTORS_PER_CELL = 64
-KMEANS_ITERATIONS = 10
+KMEANS_ITERATIONS = 5
 
 
 class VectorIndex:
@@ -61,27 +62,36 @@ class VectorIndex:
             spherical=True,
             max_points_per_centroid=TRAINING_VECTORS_PER_CELL,
         )
-        kmeans.train(vectors)
-        centroids = np.asarray(kmeans.centroids, np.float32)
-        quantizer = faiss.IndexFlatIP(dim)
-        quantizer.add(centroids)
-        _, nearest = quantizer.search(vectors, 1)
+        # Here nobody is answered, and BLAS takes a third of the CPU.
+        faiss.cvar.distance_compute_blas_threshold = ALWAYS_BLAS
+        try:
+            kmeans.train(vectors)
+            centroids = np.asarray(kmeans.centroids, np.float32)
+            quantizer = faiss.IndexFlatIP(dim)
+            quantizer.add(centroids)
+            _, nearest = quantizer.search(vectors, 1)
+        finally:
+            faiss.cvar.distance_compute_blas_threshold = NO_BLAS
         return cls(vectors, frozen(centroids), frozen(nearest[:, 0].astype(np.int32)), nprobe)
 
     def search(self, queries: Float32s, k: int) -> tuple[Int32s, Float32s]:
-        """The nearest of each query: at least ``k``, and all that are as near as the k-th; -1 where fewer were found.
+        """The nearest of each query, at least ``k``; of equals at the last place the smaller rows; -1 past the end.
 
-        Shapes (n, m), m at least 1; a query of zeros finds nothing. faiss cuts a tie at the k-th place arbitrarily, so
-        the search goes on until no tie is cut: which items come depends neither on ``k`` nor on the rest of the batch.
+        Shapes (n, m), m at least 1; a query of zeros finds nothing. faiss cuts a tie at the last place arbitrarily, so
+        a query whose tie is cut is asked again, further out: what comes does not depend on the rest of the batch.
         """
         n, asked = len(self.vectors), queries.any(axis=1)
-        wanted, width = min(k, n), min(k + 1, n)
-        while True:
-            scores, rows = self._index.search(queries, max(1, width))
-            cut = asked & (rows[:, -1] >= 0) & (scores[:, -1] == scores[:, wanted - 1])
-            if width == n or not cut.any():
-                break
-            width = min(4 * width, n)
+        wanted, width = min(k, n), max(1, min(k + 1, n))
+        scores, rows = self._index.search(queries, width)
+        tied = np.flatnonzero(asked & (rows[:, -1] >= 0) & (scores[:, -1] == scores[:, wanted - 1]))
+        further = width
+        while len(tied) and further < n:
+            further = min(4 * further, n)
+            more, found = self._index.search(queries[tied], further)
+            for query, its_scores, its_rows in zip(tied, more, found, strict=True):
+                best = np.lexsort((its_rows, -its_scores))[:width]
+                scores[query], rows[query] = its_scores[best], its_rows[best]
+            tied = tied[(found[:, -1] >= 0) & (more[:, -1] == more[:, wanted - 1])]
         rows[~asked] = -1
         return rows.astype(np.int32), scores
 

@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
+from pydantic import ValidationError
 
 from nextcart.config import ModelsConfig
-from nextcart.errors import InputError
-from nextcart.kernels.fusion import backfill, fallback_reasons
+from nextcart.errors import ArtifactCorrupt, InputError
+from nextcart.kernels.fusion import backfill, fallback_reasons, fill_from_allowed
 from nextcart.kernels.scoring import join_lists
 from nextcart.models.bought_together import BoughtTogether
 from nextcart.models.covisitation import Covisitation
 from nextcart.models.hybrid import Hybrid
 from nextcart.models.item2vec import Item2vec
 from nextcart.models.model import FitOptions, Query, TrainingArrays
-from nextcart.models.permits import NO_LISTS
+from nextcart.models.permits import NO_LISTS, permits
 from nextcart.models.top_sellers import TopSellers
 from nextcart.models.vocabulary import Vocabulary
 from nextcart.types import Int32s, ItemLists, Mode, Objective, Ranked, SessionBatch, Source, UInt8s
@@ -104,7 +105,7 @@ class Recommender:
 
         Args:
             sessions: what happened so far, rows from `vocabulary`.
-            k: length of each list; shorter only where the permitted top sellers run out.
+            k: length of each list; shorter only where the top sellers, or the allowed items, run out.
             model: a name of `models`; None takes `default_model`.
             objective: what the items are for; picks the top sellers that fill a list.
             mode: "next" may return items of the session, "discover" never does.
@@ -184,11 +185,15 @@ class Recommender:
         there = [name for name in MODEL_NAMES if (folder / name).is_dir()]
         wanted = _wanted(there)
         models: dict[str, AnyModel] = {}
-        for kind in (TopSellers, Covisitation, BoughtTogether, Item2vec):
-            if kind.name in wanted:
-                models[kind.name] = kind.load(folder / kind.name)
-        if Hybrid.name in wanted:
-            models[Hybrid.name] = Hybrid.load(folder / Hybrid.name, *_members(models))
+        try:
+            for kind in (TopSellers, Covisitation, BoughtTogether, Item2vec):
+                if kind.name in wanted:
+                    models[kind.name] = kind.load(folder / kind.name)
+            if Hybrid.name in wanted:
+                models[Hybrid.name] = Hybrid.load(folder / Hybrid.name, *_members(models))
+        except ValidationError as error:
+            key = ".".join(str(part) for part in error.errors()[0]["loc"])
+            raise ArtifactCorrupt(f"{folder}: unknown setting '{key}'; use the nextcart that wrote it") from None
         return cls(Vocabulary.load(folder / "vocabulary"), models)
 
     def warm(self) -> None:
@@ -210,13 +215,17 @@ class Recommender:
             self.bought_together(rows, 2)
 
     def _fill(self, ranked: Ranked, query: Query, top_list: str) -> None:
-        """Fill short lists in place: first from the objective's top sellers, then from the overall ones."""
+        """Fill short lists in place: from the objective's top sellers, the overall ones, then any allowed item."""
         if (ranked.items[:, -1] >= 0).all():
             return
         wider = Query(query.sessions, 2 * query.k, query.banned, query.allowed)
         for name in dict.fromkeys((top_list, "overall")):
             fill = self._top_sellers.top(wider, name).items
             backfill(ranked.items, ranked.scores, ranked.sources, fill, int(Source.TOP_SELLERS))
+        if query.allowed is not None:
+            # Top sellers end somewhere; what a shop allows, such as one shelf, may lie past their end.
+            bit = int(Source.TOP_SELLERS)
+            fill_from_allowed(ranked.items, ranked.scores, ranked.sources, bit, *permits(query))
 
 
 def _wanted(only: Iterable[str] | None) -> set[str]:

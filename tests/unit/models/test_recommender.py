@@ -3,7 +3,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from nextcart.config import Item2vecConfig, ModelsConfig
+from nextcart.config import Item2vecConfig, ModelsConfig, TopSellersConfig
 from nextcart.errors import InputError
 from nextcart.models.model import FitOptions, TrainingArrays
 from nextcart.models.recommender import MODEL_NAMES, Recommender
@@ -175,3 +175,14 @@ def test_a_shop_of_almost_nothing_is_fitted_saved_warmed_and_asked(tmp_path, n_i
         answer = loaded.recommend(batch_of([[], [Event(-1)]]), 3, model=model)
         assert answer.ranked.items.tolist() == [[0, -1, -1] if n_items else [-1] * 3] * 2
         assert answer.fallback.tolist() == [1, 2]
+
+
+def test_an_allow_list_past_the_top_sellers_is_still_answered(shop):
+    """Three top sellers are kept; what is allowed lies past them and comes by popularity, but for the banned."""
+    config = ModelsConfig(top_sellers=TopSellersConfig(max_items=3))
+    recommender = Recommender.fit(shop.vocabulary, shop.arrays, config, FitOptions(), only=["top_sellers"])
+    nothing = batch_of([[]])
+    ranked = recommender.recommend(nothing, 4, allow=lists_of([50, 60, 70, 90]), exclude=lists_of([70])).ranked
+    assert ranked.items.tolist() == [[50, 60, 90, UNKNOWN]]
+    assert ranked.sources.tolist() == [[1, 1, 1, 0]]
+    assert ranked.scores.tolist() == [[0, 0, 0, 0]]
