@@ -211,7 +211,7 @@ class TrainingConfig(Section):
     threads: Positive = 2
     """Threads that fit a model."""
     deterministic: bool = False
-    """One thread in item2vec: the same events, settings and seed give the same bytes."""
+    """One thread in item2vec's index too: the same events, settings and seed give the same bytes."""
 
 
 class EvaluationConfig(Section):

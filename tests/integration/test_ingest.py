@@ -108,6 +108,16 @@ def test_short_and_empty_sessions_are_counted(tmp_path: Path) -> None:
     assert ingest([path], tmp_path / "more", config=IngestConfig(min_events=3)).short_sessions == 2
 
 
+def test_a_file_that_is_there_is_not_passed_over_with_another_mapping(tmp_path: Path) -> None:
+    rows = ["session,aid,ts,type", f"1,2,{START},basket", f"1,3,{START + 1},basket"]
+    file = write(tmp_path / "a.csv", rows)
+    ingest([file], tmp_path / "store", types={"basket": "orders"})
+    with pytest.raises(InputError, match="read with other --columns or --types; give the same"):
+        ingest([file], tmp_path / "store", types={"basket": "carts"})
+    assert ingest([file], tmp_path / "store", types={"basket": "orders"}).added_events == 0
+    assert ingest([file], tmp_path / "other", types={"basket": "carts"}).added_events == 2
+
+
 def test_the_same_file_twice_adds_nothing(tmp_path: Path) -> None:
     a = write(tmp_path / "a.jsonl", many_lines(3))
     b = write(tmp_path / "other name.jsonl", many_lines(3))

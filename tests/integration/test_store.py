@@ -168,11 +168,11 @@ def test_no_store(tmp_path: Path) -> None:
 
 
 def test_no_such_split(store: Store) -> None:
-    with pytest.raises(StoreMissing, match=r"has no split 'val_split' \(it has train\); run 'nextcart split' first"):
+    with pytest.raises(StoreMissing, match=r"has no split 'val_split' \(it has train\); run 'nextcart split', then"):
         next(store.batches("val_split"))
     with pytest.raises(StoreMissing, match="run 'nextcart ingest FILE --split test'"):
         store.item_counts("test")
-    with pytest.raises(StoreMissing, match="has no split 'valid'"):
+    with pytest.raises(InputError, match="there is no split 'valid'; the names are train, test"):
         store.require("valid")
 
 

@@ -71,6 +71,8 @@ def ingest(
         before = held.manifest
         seen = {source.sha256 for source in before.sources if source.split == split} if before else set()
         new = {file.sha256: file for file in raw if file.sha256 not in seen}
+        for file in raw:
+            _require_same_mapping(file, order, before, store)
         after = _add(held, order, list(new.values())) if new else before
         assert after is not None  # noqa: S101  # a file is passed over only where a store has it
         return summarise(store, split, raw, new.keys(), after, _stale(before, split) if new else ())
@@ -86,6 +88,19 @@ class _Order:
     ids: IdChoice
     config: IngestConfig
     progress: Progress
+
+
+def _require_same_mapping(file: RawFile, order: _Order, before: StoreManifest | None, store: Path) -> None:
+    """A file that is there already was read with the mapping of its day; another one would be passed over unseen."""
+    for source in before.sources if before else ():
+        if (source.sha256, source.split) != (file.sha256, order.split):
+            continue
+        columns = order.columns if file.format != "jsonl" else {}
+        if (dict(source.columns), dict(source.types)) != (dict(columns), dict(order.types)):
+            raise InputError(
+                f"{file.path}: is in {store} already, read with other --columns or --types; give the same ones, or "
+                "ingest into a new store (--store)"
+            )
 
 
 def _types(types: Mapping[str, str]) -> dict[str, str]:

@@ -126,8 +126,12 @@ class Store:
         for name in self.splits():
             if name == split:
                 return name
+        if split not in SPLITS:
+            raise InputError(f"there is no split '{split}'; the names are {', '.join(SPLITS)}")
         remedy = (
-            "run 'nextcart split' first" if split.endswith("_split") else f"run 'nextcart ingest FILE --split {split}'"
+            "run 'nextcart split', then 'nextcart train' again"
+            if split.endswith("_split")
+            else f"run 'nextcart ingest FILE --split {split}'"
         )
         raise StoreMissing(f"{self.root}: has no split '{split}' (it has {', '.join(self.splits())}); {remedy}")
 
