@@ -51,6 +51,10 @@ def train(
     out.print(table(None, ("stage", "seconds", "CPU seconds", "peak MiB"), rows))
     for evaluation in manifest.evaluations:
         out.print(best_line(evaluation))
+    if not manifest.evaluations:
+        out.print(
+            "not evaluated: trained on all events; measure it on a 'test' split, or run 'nextcart split' and train again"
+        )
     size = sum(artifact.bytes for artifact in manifest.artifacts) / 2**20
     out.print(
         f"published {manifest.version} ({size:,.1f} MiB) as candidate, fitted on {manifest.data.events:,} events of "

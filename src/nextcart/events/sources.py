@@ -102,6 +102,11 @@ def reading(path: Path) -> Iterator[None]:
         if disk_is_full(error):
             raise
         said = str(error).splitlines()[0]
+        if "sniffing" in said:
+            raise UnreadableInput(
+                f"{path}: its CSV form cannot be made out; give each line the same columns, and all lines, the header "
+                "too, the same ending (LF or CRLF)"
+            ) from None
         raise UnreadableInput(
             f"{path}: cannot be read ({said}); check that it is what its name says, or export it again"
         ) from None

@@ -182,12 +182,12 @@ def _write_part(
 
 def _empty(name: SplitName, record: SplitRecord) -> str:
     if record.method == "percentile":
-        return f"the {name} part would be empty at split.quantile {record.parameter}; lower split.quantile"
+        return f"the {name} part would be empty at quantile {record.parameter}; lower --quantile"
     if name == "val_split":
-        return f"no session starts in the last {record.parameter} days, so val_split would be empty; raise split.days"
+        return f"no session starts in the last {record.parameter} days, so val_split would be empty; raise --days"
     return (
         f"no session has {MIN_TRAIN_EVENTS} events before the last {record.parameter} days, so train_split would be "
-        "empty; lower split.days"
+        "empty; lower --days"
     )
 
 

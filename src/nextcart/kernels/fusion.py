@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from nextcart.kernels.scoring import EMPTY, new_table, slot_of
+from nextcart.kernels.scoring import EMPTY, new_table, slot_of, span
 from nextcart.kernels.topk import push, sort_heap
 from nextcart.types import Float32s, Int32s, Int64s, UInt8s
 
@@ -61,18 +61,16 @@ def fuse_ranks(
 
 
 @njit(cache=True, nogil=True)
-def backfill(items: Int32s, scores: Float32s, sources: UInt8s, fill_items: Int32s, fill_bit: int) -> Int64s:
-    """Fill lists shorter than k from ``fill_items`` (n, m), in place; how many items each had of its own.
+def backfill(items: Int32s, scores: Float32s, sources: UInt8s, fill_items: Int32s, fill_bit: int) -> None:
+    """Fill lists shorter than k from ``fill_items`` (n, m), in place.
 
     A filled place scores 0, or as the last item before it where that is below 0, so that scores never ascend.
     """
     n, k = items.shape
-    own = np.zeros(n, np.int64)
     for s in range(n):
         size = 0
         while size < k and items[s, size] >= 0:
             size += 1
-        own[s] = size
         if size == k:
             continue
         score = min(np.float32(0.0), scores[s, size - 1]) if size > 0 else np.float32(0.0)
@@ -86,7 +84,6 @@ def backfill(items: Int32s, scores: Float32s, sources: UInt8s, fill_items: Int32
             if table[slot_of(table, row)] == EMPTY:
                 items[s, size], scores[s, size], sources[s, size] = row, score, fill_bit
                 size += 1
-    return own
 
 
 @njit(cache=True, nogil=True)
@@ -109,7 +106,7 @@ def fill_from_allowed(
         if size == k:
             continue
         score = min(np.float32(0.0), scores[s, size - 1]) if size > 0 else np.float32(0.0)
-        start, stop = ban_offsets[s] if len(ban_offsets) else 0, ban_offsets[s + 1] if len(ban_offsets) else 0
+        start, stop = span(ban_offsets, s)
         table = new_table(k + stop - start)
         for i in range(size):
             table[slot_of(table, items[s, i])] = items[s, i]

@@ -73,7 +73,7 @@ def score_neighbours(
     for s in range(n):
         stop = offsets[s + 1]
         start = max(offsets[s], stop - query_events)
-        ban_start, ban_stop = _span(ban_offsets, s)
+        ban_start, ban_stop = span(ban_offsets, s)
         entries = ban_stop - ban_start
         for e in range(start, stop):
             if items[e] >= 0:
@@ -231,7 +231,7 @@ def join_lists(offsets_a: Int64s, items_a: Int32s, offsets_b: Int64s, items_b: I
             if items_a[i] >= 0:
                 items[size] = items_a[i]
                 size += 1
-        start, stop = _span(offsets_b, s)
+        start, stop = span(offsets_b, s)
         for i in range(start, stop):
             if items_b[i] >= 0:
                 items[size] = items_b[i]
@@ -275,7 +275,7 @@ def baskets_of(
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _span(offsets: Int64s, s: int) -> tuple[int, int]:
+def span(offsets: Int64s, s: int) -> tuple[int, int]:
     """Start and stop of list ``s``; an empty span where there are no lists."""
     if len(offsets) == 0:
         return 0, 0
@@ -291,7 +291,7 @@ def _may_come(allow_offsets: Int64s, allowed: Int32s, s: int, row: int) -> bool:
 @njit(cache=True, nogil=True)
 def _ban_table(ban_offsets: Int64s, banned: Int32s, s: int) -> Int32s:
     """The banned items of session ``s`` as a table."""
-    start, stop = _span(ban_offsets, s)
+    start, stop = span(ban_offsets, s)
     table = new_table(stop - start)
     for b in range(start, stop):
         table[slot_of(table, banned[b])] = banned[b]

@@ -1,7 +1,6 @@
 """Skip-gram with negative sampling (Mikolov et al. 2013, "Distributed Representations of Words and Phrases").
 
-Several threads may train the same two matrices at once without locks (Niu et al. 2011, "Hogwild!"); one thread with
-one seed gives the same bytes each time.
+One thread trains: the same seed gives the same bytes each time (docs/decisions/0005 has why not two).
 """
 
 from __future__ import annotations

@@ -106,8 +106,7 @@ def test_short_lists_are_filled_in_order(lists, k, negative):
     items = padded(own, k)
     scores = np.where(items >= 0, np.float32(-0.5 if negative else 0.5), np.float32(0.0))
     sources = np.where(items >= 0, np.uint8(2), np.uint8(0))
-    sizes = backfill(items, scores, sources, padded([fill for _, fill in lists], N_ITEMS), TOP)
-    assert sizes.tolist() == [len(mine) for mine in own]
+    backfill(items, scores, sources, padded([fill for _, fill in lists], N_ITEMS), TOP)
     for s, (mine, (_, fill)) in enumerate(zip(own, lists, strict=True)):
         wanted = naive.backfilled(mine, fill, k)
         assert items[s].tolist() == wanted + [-1] * (k - len(wanted))

@@ -46,7 +46,9 @@ def test_artifacts_are_described(published: tuple[Path, Manifest]) -> None:
 def test_an_intact_version_verifies(published: tuple[Path, Manifest]) -> None:
     folder, manifest = published
     (folder / "evaluations" / "next_event-test.json").write_text("{}")
+    before = sorted(file for file in folder.rglob("*"))
     files.verify(folder, manifest.artifacts)
+    assert sorted(file for file in folder.rglob("*")) == before
 
 
 def flip(folder: Path) -> None:
