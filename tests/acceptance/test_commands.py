@@ -116,7 +116,8 @@ def test_the_structure_of_the_shop_is_learned(workplace: Workplace) -> None:
 
 def test_a_version_is_not_evaluated_on_what_it_learned(workplace: Workplace, tmp_path: Path) -> None:
     where = ("--store", workplace.folder / "var/store", "--models", tmp_path / "models")
-    nextcart("train", "--on", "all", "--only", "top_sellers", *where, cwd=tmp_path)
+    trained = nextcart("train", "--on", "all", "--only", "top_sellers", *where, cwd=tmp_path)
+    assert "not evaluated, since it was trained on all events" in trained.stdout
     done = nextcart("evaluate", "--version", "candidate", "--split", "val_split", *where, cwd=tmp_path, code=2)
     assert "was trained on 'train', which holds events of 'val_split'" in done.stderr
 

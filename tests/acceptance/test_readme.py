@@ -34,6 +34,7 @@ def test_the_quickstart_runs_as_written(tmp_path: Path) -> None:
             asked = shlex.split(request.replace(":8080", f":{port}"))
             answer = json.loads(subprocess.run(asked, capture_output=True, check=True).stdout)
             assert len(answer["recommendations"]) == 5
+            assert answer["fallback"] is None
     finally:
         server.terminate()
         server.wait(30)

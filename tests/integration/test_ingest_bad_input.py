@@ -299,3 +299,10 @@ def test_a_store_that_cannot_be_made(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", GOOD)
     with pytest.raises(NextcartError, match=r"a\.jsonl: the store's folder .* is a file; name another"):
         ingest([path], path)
+
+
+def test_csv_lines_that_end_in_two_ways_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "mixed.csv"
+    file.write_bytes(b"session,aid,ts,type\n" + b"1,2,1659304800025,clicks\r\n" * 3)
+    with pytest.raises(UnreadableInput, match=r"mixed\.csv: its CSV form .* the same ending \(LF or CRLF\)"):
+        ingest([file], tmp_path / "store")

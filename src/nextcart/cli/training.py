@@ -53,7 +53,7 @@ def train(
         out.print(best_line(evaluation))
     if not manifest.evaluations:
         out.print(
-            "not evaluated: trained on all events; measure it on a 'test' split, or run 'nextcart split' and train again"
+            "not evaluated, since it was trained on all events: measure it on a 'test' split, or split and train again"
         )
     size = sum(artifact.bytes for artifact in manifest.artifacts) / 2**20
     out.print(
