@@ -143,10 +143,10 @@ def test_a_session_over_two_files_is_split_as_one(tmp_path: Path) -> None:
     [
         (
             SplitConfig(quantile=0.99),
-            r"the val_split part would be empty at split\.quantile 0\.99; lower split\.quantile",
+            r"the val_split part would be empty at quantile 0\.99; lower --quantile",
         ),
-        (SplitConfig(method="days", days=0.01), r"no session starts in the last 0\.01 days.*raise split\.days"),
-        (SplitConfig(method="days", days=60), r"before the last 60\.0 days, so train_split.*lower split\.days"),
+        (SplitConfig(method="days", days=0.01), r"no session starts in the last 0\.01 days.*raise --days"),
+        (SplitConfig(method="days", days=60), r"before the last 60\.0 days, so train_split.*lower --days"),
     ],
 )
 def test_an_empty_part_is_refused_with_the_number_to_change(tmp_path: Path, config: SplitConfig, says: str) -> None:
