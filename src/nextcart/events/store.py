@@ -19,6 +19,9 @@ from nextcart.events.schema import SPLITS, SplitName, StoredFile, StoreManifest
 from nextcart.types import Id, IdType
 
 MANIFEST = "manifest.json"
+ARRAYS = "arrays"
+"""Folder of the training arrays that `models` keeps beside the events, one folder a split."""
+
 BATCH_ROWS = 1_000_000
 SQL_TYPES: dict[IdType, str] = {"int64": "BIGINT", "string": "VARCHAR"}
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nextcart.errors import StoreError
-from nextcart.events.schema import StoreManifest
+from nextcart.events.schema import SPLITS, StoreManifest
 from nextcart.events.sources import writing_to
-from nextcart.events.store import MANIFEST, read_manifest
+from nextcart.events.store import ARRAYS, MANIFEST, read_manifest
 
 LOCK, STAGING = ".lock", "staging"
 _DATA_FOLDERS = ("events", "rejects")
@@ -43,12 +43,17 @@ class Writer:
             _sync(folder)
 
     def commit(self, manifest: StoreManifest) -> None:
-        """Make ``manifest`` the store's, in one rename."""
+        """Make ``manifest`` the store's, in one rename, and drop the training arrays of splits that are now others."""
         staged = self.staging / MANIFEST
         staged.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
         _sync(staged)
         staged.rename(self.root / MANIFEST)
         _sync(self.root)
+        before = self.manifest.splits if self.manifest else {}
+        for name in SPLITS:
+            if before.get(name) != manifest.splits.get(name):
+                for folder in (self.root / ARRAYS).glob(f"*{name}-*"):
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -61,6 +66,7 @@ def writer(root: Path) -> Iterator[Writer]:
     """
     if root.exists() and not root.is_dir():
         raise StoreError(f"{root}: the store's folder cannot be made, this is a file; name another --store")
+    made = not root.exists()
     with writing_to(root):
         root.mkdir(parents=True, exist_ok=True)
         with _lock(root):
@@ -72,7 +78,10 @@ def writer(root: Path) -> Iterator[Writer]:
                 yield Writer(root, manifest, staging)
             except BaseException:
                 # Frees the disk at once. After a success, files that the commit dropped stay for those who read them.
-                _clean(root, read_manifest(root))
+                committed = read_manifest(root)
+                _clean(root, committed)
+                if made and committed is None:
+                    shutil.rmtree(root, ignore_errors=True)
                 raise
             shutil.rmtree(staging, ignore_errors=True)
 

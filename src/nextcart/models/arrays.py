@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 
 import numpy as np
 import pyarrow.compute as pc
 
 from nextcart.errors import InputError
-from nextcart.events.schema import Session
+from nextcart.events.schema import Session, SplitName
 from nextcart.events.store import Store
+from nextcart.models import kept_arrays
 from nextcart.models.model import TrainingArrays
 from nextcart.models.vocabulary import Vocabulary
-from nextcart.types import TYPE_NAMES, Progress, SessionBatch, no_progress
+from nextcart.types import TYPE_NAMES, Int64s, Progress, SessionBatch, no_progress
 
 TYPE_NUMBER = {name: number for number, name in enumerate(TYPE_NAMES)}
 
@@ -21,11 +23,21 @@ TYPE_NUMBER = {name: number for number, name in enumerate(TYPE_NAMES)}
 def training_arrays(store: Store, split: str, progress: Progress = no_progress) -> tuple[Vocabulary, TrainingArrays]:
     """The catalogue and the training sessions of a split.
 
+    Read from the event store once and kept beside it, then mapped: read-only, and in memory only as far as it is used.
+
     Raises:
         StoreMissing: the store has no such split.
     """
-    vocabulary = Vocabulary.from_counts(store.manifest.aid_type, store.item_counts(split))
-    return vocabulary, TrainingArrays(read_batch(store, split, vocabulary, progress), vocabulary.counts)
+    name = store.require(split)
+    found = kept_arrays.find(store, name)
+    if found is None:
+        vocabulary = Vocabulary.from_counts(store.manifest.aid_type, store.item_counts(name))
+        # On a disk that is full or read-only a training goes on without: the arrays save time, no more.
+        with suppress(OSError):
+            kept_arrays.keep(store, name, vocabulary, lambda: _read(store, name, vocabulary, progress))
+        found = kept_arrays.find(store, name) or (vocabulary, read_batch(store, name, vocabulary, progress))
+    vocabulary, sessions = found
+    return vocabulary, TrainingArrays(sessions, vocabulary.counts)
 
 
 def read_batch(store: Store, split: str, vocabulary: Vocabulary, progress: Progress = no_progress) -> SessionBatch:
@@ -33,25 +45,37 @@ def read_batch(store: Store, split: str, vocabulary: Vocabulary, progress: Progr
 
     Holds 13 bytes an event and 8 a session.
     """
-    total = store.manifest.splits[store.require(split)].events
-    items, ts, types = np.empty(total, np.int32), np.empty(total, np.int64), np.empty(total, np.uint8)
-    starts: list[np.ndarray[tuple[int], np.dtype[np.int64]]] = []
+    name = store.require(split)
+    total = store.manifest.splits[name].events
+    columns = tuple(np.empty(total, kind) for kind in kept_arrays.COLUMNS.values())
+    starts: list[Int64s] = []
+    done = 0
+    for batch, begins in _read(store, name, vocabulary, progress):
+        for column, values in zip(columns, batch, strict=True):
+            column[done : done + len(values)] = values
+        starts.append(begins)
+        done += len(batch[0])
+    offsets = np.concatenate([*starts, [total]]).astype(np.int64)
+    return SessionBatch(offsets, *columns)
+
+
+def _read(
+    store: Store, split: SplitName, vocabulary: Vocabulary, progress: Progress
+) -> Iterator[tuple[kept_arrays.Columns, Int64s]]:
+    """The events of a split in batches: items, ts and types, and the places where sessions start."""
+    total = store.manifest.splits[split].events
     done, last_session = 0, None
     for batch in store.batches(split):
-        stop = done + len(batch)
-        items[done:stop] = vocabulary.rows_of_arrow(batch.column("aid"))
-        ts[done:stop] = batch.column("ts").to_numpy()
-        types[done:stop] = batch.column("type").to_numpy()
+        items = vocabulary.rows_of_arrow(batch.column("aid"))
         runs = pc.run_end_encode(batch.column("session"))
-        ends = runs.run_ends.to_numpy().astype(np.int64)
+        ends = np.from_dlpack(runs.run_ends).astype(np.int64)
         begins = np.concatenate([[0], ends[:-1]]) + done
         # A session may go on from the batch before.
-        starts.append(begins[1:] if runs.values[0].as_py() == last_session else begins)
+        goes_on = runs.values[0].as_py() == last_session
+        yield (items, np.from_dlpack(batch.column("ts")), np.from_dlpack(batch.column("type"))), begins[int(goes_on) :]
         last_session = runs.values[-1].as_py()
-        done = stop
+        done += len(batch)
         progress("reading sessions", done, total)
-    offsets = np.concatenate([*starts, [total]]).astype(np.int64)
-    return SessionBatch(offsets, items, ts, types)
 
 
 def session_batch(vocabulary: Vocabulary, sessions: Sequence[Session]) -> SessionBatch:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from nextcart.config import Section
 from nextcart.errors import ArtifactCorrupt
+from nextcart.models.shared import Shared
 from nextcart.types import Int64s, ItemLists, Progress, Ranked, SessionBatch, no_progress
 
 SCHEMA_VERSION = 1
@@ -60,12 +61,14 @@ class Query:
         k: length of each list.
         banned: rows that must not come, a list a session; None bans nothing.
         allowed: rows that alone may come, ascending, a list a session; None allows all.
+        shared: what others who ask about the same sessions have found already.
     """
 
     sessions: SessionBatch
     k: int
     banned: ItemLists | None = None
     allowed: ItemLists | None = None
+    shared: Shared | None = None
 
 
 class Model(Protocol):
@@ -132,7 +135,7 @@ def load_model(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, Any],
                 f"{folder}/model.json: a '{document['kind']}' of schema {document['schema_version']}, not a '{kind}' "
                 f"of schema {SCHEMA_VERSION} or older; train again, or use the nextcart that wrote it"
             )
-        arrays = {name: _mapped(_array_file(folder, name)) for name in document["arrays"]}
+        arrays = {name: mapped(_array_file(folder, name)) for name in document["arrays"]}
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise ArtifactCorrupt(f"{folder}: cannot be read ({error}); run 'nextcart rollback' or train again") from None
     return document["config"], document["facts"], arrays
@@ -142,7 +145,12 @@ def _array_file(folder: Path, name: str) -> Path:
     return folder / (name.replace(".", "-") + ".npy")
 
 
-def _mapped(file: Path) -> NDArray[Any]:
+def mapped(file: Path) -> NDArray[Any]:
+    """The array of a ``.npy`` file, memory-mapped and read-only.
+
+    Raises:
+        OSError, EOFError, ValueError: the file is missing, or is no such array.
+    """
     # A plain ndarray over the map: numba does not know the memmap subclass. Empty arrays cannot be mapped.
     if file.stat().st_size <= 128:
         return frozen(np.load(file, allow_pickle=False))
