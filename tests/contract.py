@@ -324,6 +324,24 @@ def check_asking_changes_nothing(subject: Subject, folder: Path) -> None:
     assert same(first, subject.ask(30, mode="discover", exclude=exclude, allow=allow))
 
 
+def check_sharing_changes_no_answer(subject: Subject, folder: Path) -> None:
+    """Whoever of the models and modes comes first, and with whatever k and lists."""
+    recommender, asking = subject.recommender, subject.shop.asking
+    lists = {"exclude": subject.lists(every=3), "allow": subject.lists(every=2)}
+    questions = [
+        {"model": model, "mode": mode, "k": k, **{name: lists[name] for name in limited}}
+        for model in recommender.models
+        for mode in ("next", "discover")
+        for k in (3, 10)
+        for limited in ((), ("exclude",), ("allow",), ("exclude", "allow"))
+    ]
+    alone = [recommender.recommend(asking, **question) for question in questions]
+    for width, order in ((3, 1), (3, -1), (10, 1), (10, -1)):
+        shared = recommender.share(asking, width)
+        for question, answer in list(zip(questions, alone, strict=True))[::order]:
+            assert same(recommender.recommend(asking, **question, shared=shared), answer)
+
+
 def check_many_threads_get_the_answers_of_one(subject: Subject, folder: Path) -> None:
     questions = list(subject.questions())
     wanted = [subject.ask(15, **question) for question in questions]

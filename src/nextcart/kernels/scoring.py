@@ -136,7 +136,7 @@ def take_top(
 
 
 @njit(cache=True, nogil=True)
-def keep_permitted(
+def first_permitted(
     found_items: Int32s,
     found_scores: Float32s,
     k: int,
@@ -145,19 +145,20 @@ def keep_permitted(
     allow_offsets: Int64s,
     allowed: Int32s,
 ) -> tuple[Int32s, Float32s]:
-    """The best ``k`` of the found items (n, m), ``EMPTY`` where a search found none, that may come."""
+    """The first ``k`` of the found items (n, m), best first and ``EMPTY`` past the end, that may come."""
     n = len(found_items)
     out_items = np.full((n, k), EMPTY, np.int32)
     out_scores = np.zeros((n, k), np.float32)
     for s in range(n):
         table = _ban_table(ban_offsets, banned, s)
-        best_scores, best_items = out_scores[s], out_items[s]
         size = 0
         for j in range(found_items.shape[1]):
             row = found_items[s, j]
-            if row >= 0 and table[slot_of(table, row)] == EMPTY and _may_come(allow_offsets, allowed, s, row):
-                size = push(best_scores, best_items, size, found_scores[s, j], row)
-        sort_heap(best_scores, best_items, size)
+            if size == k or row < 0:
+                break
+            if table[slot_of(table, row)] == EMPTY and _may_come(allow_offsets, allowed, s, row):
+                out_items[s, size], out_scores[s, size] = row, found_scores[s, j]
+                size += 1
     return out_items, out_scores
 
 

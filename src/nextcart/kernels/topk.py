@@ -57,3 +57,15 @@ def sort_heap(scores: Float32s, rows: Int32s, size: int) -> None:
         score, row = scores[last], rows[last]
         scores[last], rows[last] = scores[0], rows[0]
         _sift_down(scores, rows, last, score, row)
+
+
+@njit(cache=True, nogil=True)
+def order_ties(scores: Float32s, rows: Int32s) -> None:
+    """Put equal scores in the order of their rows, in place, in lists (n, k) whose scores never ascend."""
+    for s in range(len(rows)):
+        for i in range(1, rows.shape[1]):
+            row, j = rows[s, i], i
+            while j > 0 and scores[s, j - 1] == scores[s, i] and rows[s, j - 1] > row:
+                rows[s, j] = rows[s, j - 1]
+                j -= 1
+            rows[s, j] = row

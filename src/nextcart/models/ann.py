@@ -12,6 +12,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from nextcart.kernels.topk import order_ties
 from nextcart.models.model import frozen
 from nextcart.types import Float32s, Int32s
 
@@ -21,6 +22,11 @@ faiss.cvar.distance_compute_blas_threshold = NO_BLAS
 
 TRAINING_VECTORS_PER_CELL = 64
 KMEANS_ITERATIONS = 5
+
+
+def search_on_one_thread() -> None:
+    """Let searches of the calling thread start no threads of their own."""
+    faiss.omp_set_num_threads(1)
 
 
 class VectorIndex:
@@ -75,7 +81,7 @@ class VectorIndex:
         return cls(vectors, frozen(centroids), frozen(nearest[:, 0].astype(np.int32)), nprobe)
 
     def search(self, queries: Float32s, k: int) -> tuple[Int32s, Float32s]:
-        """The nearest of each query, at least ``k``; of equals at the last place the smaller rows; -1 past the end.
+        """The nearest of each query, at least ``k``, best first, of equals the smaller rows first; -1 past the end.
 
         Shapes (n, m), m at least 1; a query of zeros finds nothing. faiss cuts a tie at the last place arbitrarily, so
         a query whose tie is cut is asked again, further out: what comes does not depend on the rest of the batch.
@@ -93,7 +99,9 @@ class VectorIndex:
                 scores[query], rows[query] = its_scores[best], its_rows[best]
             tied = tied[(found[:, -1] >= 0) & (more[:, -1] == more[:, wanted - 1])]
         rows[~asked] = -1
-        return rows.astype(np.int32), scores
+        places = rows.astype(np.int32)
+        order_ties(scores, places)
+        return places, scores
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays to save."""

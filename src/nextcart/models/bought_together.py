@@ -12,7 +12,7 @@ from nextcart.config import BoughtTogetherConfig
 from nextcart.kernels.covisitation import MS_PER_HOUR, basket_neighbours, basket_support, event_index, keep_types
 from nextcart.kernels.scoring import baskets_of, join_lists
 from nextcart.models.model import FitOptions, Query, TrainingArrays, load_model, save_model
-from nextcart.models.neighbour_lists import NeighbourLists
+from nextcart.models.neighbour_lists import NeighbourLists, ranked_by
 from nextcart.models.parallel import balanced_blocks, run_blocks
 from nextcart.models.permits import permits
 from nextcart.types import EventType, ItemLists, Ranked, SessionBatch, Source
@@ -87,13 +87,13 @@ class BoughtTogether:
         """Complements of baskets of distinct items, one a session of the query: the sum of the items' scores."""
         ban_offsets, banned, allow_offsets, allowed = permits(query)
         permitted = (*join_lists(baskets.offsets, baskets.items, ban_offsets, banned), allow_offsets, allowed)
-        return self.complements.ranked(
+        found = self.complements.best(
             SessionBatch(baskets.offsets, baskets.items, NO_TS, np.zeros(len(baskets.items), np.uint8)),
             query.k,
             permitted,
-            self.source,
             events=max(1, len(baskets.items)),
         )
+        return ranked_by(self.source, *found)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays by the names under which they are saved."""

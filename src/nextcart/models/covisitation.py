@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from nextcart.config import CovisitationConfig, MatrixConfig
 from nextcart.kernels.covisitation import MS_PER_HOUR, event_index, later_neighbours
 from nextcart.models.model import FitOptions, Query, TrainingArrays, load_model, save_model
-from nextcart.models.neighbour_lists import NeighbourLists
+from nextcart.models.neighbour_lists import NeighbourLists, ranked_by
 from nextcart.models.parallel import balanced_blocks, run_blocks
-from nextcart.models.permits import permits
+from nextcart.models.permits import Permits, best_permitted, permits
+from nextcart.models.shared import Found
 from nextcart.types import Ranked, Source
 
 MAIN = "main"
@@ -42,19 +43,23 @@ class Covisitation:
 
     def recommend(self, query: Query) -> Ranked:
         """Sum the neighbours of the session's last events: weight * query_decay ** i * w(type), i from the newest."""
-        return self.matrices[MAIN].ranked(
-            query.sessions,
-            query.k,
-            permits(query),
-            self.source,
-            events=self.config.query_events,
-            decay=self.config.query_decay,
-            type_weights=self.config.query_type_weights.as_tuple(),
-        )
+        config = self.config
+
+        def find(width: int, permitted: Permits) -> Found:
+            return self.matrices[MAIN].best(
+                query.sessions,
+                width,
+                permitted,
+                events=config.query_events,
+                decay=config.query_decay,
+                type_weights=config.query_type_weights.as_tuple(),
+            )
+
+        return ranked_by(self.source, *best_permitted(query, self.name, find))
 
     def similar(self, query: Query, matrix: str = MAIN) -> Ranked:
         """The neighbours of each session's last item, with their raw weights as scores."""
-        return self.matrices[matrix].ranked(query.sessions, query.k, permits(query), self.source, events=1)
+        return ranked_by(self.source, *self.matrices[matrix].best(query.sessions, query.k, permits(query), events=1))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays by the names under which they are saved."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,7 +35,7 @@ class Hybrid:
     def recommend(self, query: Query) -> Ranked:
         """Sum of w_m / log2(rank_m + 1) over the candidates that each model brings."""
         config, sessions = self.config, query.sessions
-        wider = Query(sessions, query.k * config.candidates_per_limit, query.banned, query.allowed)
+        wider = replace(query, k=query.k * config.candidates_per_limit)
         candidates = tuple(member.recommend(wider).items for member in self._members)
         weights = hybrid_weights(
             sessions.offsets,

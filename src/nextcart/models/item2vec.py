@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from nextcart.config import Item2vecConfig
 from nextcart.errors import RunFailed
-from nextcart.kernels.scoring import keep_permitted, mean_vectors, score_allowed
+from nextcart.kernels.scoring import mean_vectors, score_allowed
 from nextcart.kernels.skipgram import alias_table, train_sessions
 from nextcart.models.ann import VectorIndex
 from nextcart.models.model import FitOptions, Query, TrainingArrays, frozen, load_model, save_model
 from nextcart.models.neighbour_lists import ranked_by
 from nextcart.models.parallel import balanced_blocks, run_blocks
-from nextcart.models.permits import permits
+from nextcart.models.permits import NO_PERMITS, Permits, best_permitted
+from nextcart.models.shared import Found
 from nextcart.types import Float32s, Ranked, Source
 
 FINAL_RATE_SHARE = 0.001
@@ -63,26 +64,22 @@ class Item2vec:
 
     def recommend(self, query: Query) -> Ranked:
         """The items nearest to the mean of the vectors of the session's last events."""
-        sessions, vectors = query.sessions, self.index.vectors
-        queries = mean_vectors(sessions.offsets, sessions.items, vectors, self.config.query_events)
-        return self._nearest(queries, query)
+        return self._nearest(query, self.name, self.config.query_events)
 
     def similar(self, query: Query) -> Ranked:
         """The items nearest to each session's last item, itself left out."""
-        vectors = self.index.vectors
-        queries = mean_vectors(query.sessions.offsets, query.sessions.items, vectors, 1)
-        return self._nearest(queries, query)
+        return self._nearest(query, f"{self.name} of one", 1)
 
-    def _nearest(self, queries: Float32s, query: Query) -> Ranked:
-        vectors = self.index.vectors
-        permitted = permits(query)
-        if query.allowed is not None:
-            items, scores = score_allowed(queries, vectors, query.k, *permitted)
-            return ranked_by(self.source, items, scores)
-        # The search knows no ban: look further by as many as are banned, then drop them.
-        longest_ban = int(np.diff(query.banned.offsets).max(initial=0)) if query.banned is not None else 0
-        found, scores = self.index.search(queries, query.k + longest_ban)
-        return ranked_by(self.source, *keep_permitted(found, scores, query.k, *permitted))
+    def _nearest(self, query: Query, asked: str, query_events: int) -> Ranked:
+        sessions, vectors = query.sessions, self.index.vectors
+
+        def find(width: int, permitted: Permits) -> Found:
+            means = mean_vectors(sessions.offsets, sessions.items, vectors, query_events)
+            if permitted is NO_PERMITS:
+                return self.index.search(means, width)
+            return score_allowed(means, vectors, width, *permitted)
+
+        return ranked_by(self.source, *best_permitted(query, asked, find))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays by the names under which they are saved."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from nextcart.kernels.scoring import score_neighbours
 from nextcart.models.model import frozen
 from nextcart.models.permits import Permits
+from nextcart.models.shared import Found
 from nextcart.types import Float32s, Int32s, Int64s, Ranked, SessionBatch, Source
 
 
@@ -45,19 +46,18 @@ class NeighbourLists:
         """The reverse of `arrays`."""
         return cls(arrays[f"{prefix}offsets"], arrays[f"{prefix}items"], arrays[f"{prefix}weights"])
 
-    def ranked(
+    def best(
         self,
         sessions: SessionBatch,
         k: int,
         permitted: Permits,
-        source: Source,
         *,
         events: int,
         decay: float = 1.0,
         type_weights: tuple[float, float, float] = (1.0, 1.0, 1.0),
-    ) -> Ranked:
+    ) -> Found:
         """Sum over the last ``events`` of each session: neighbour weight * decay ** i * weight of the event's type."""
-        items, scores = score_neighbours(
+        return score_neighbours(
             sessions.offsets,
             sessions.items,
             sessions.types,
@@ -70,7 +70,6 @@ class NeighbourLists:
             k,
             *permitted,
         )
-        return ranked_by(source, items, scores)
 
 
 def ranked_by(source: Source, items: Int32s, scores: Float32s) -> Ranked:

@@ -21,6 +21,7 @@ from nextcart.models.hybrid import Hybrid
 from nextcart.models.item2vec import Item2vec
 from nextcart.models.model import FitOptions, Query, TrainingArrays
 from nextcart.models.permits import NO_LISTS, permits
+from nextcart.models.shared import Shared
 from nextcart.models.top_sellers import TopSellers
 from nextcart.models.vocabulary import Vocabulary
 from nextcart.types import Int32s, ItemLists, Mode, Objective, Ranked, SessionBatch, Source, UInt8s
@@ -100,6 +101,7 @@ class Recommender:
         mode: Mode = "next",
         exclude: ItemLists | None = None,
         allow: ItemLists | None = None,
+        shared: Shared | None = None,
     ) -> Answer:
         """The best ``k`` items for each session.
 
@@ -111,6 +113,7 @@ class Recommender:
             mode: "next" may return items of the session, "discover" never does.
             exclude: rows that must not come, a list a session.
             allow: rows that alone may come, ascending, a list a session; None allows all.
+            shared: of `share`, where several models or modes are asked about these sessions; answers stay the same.
 
         Raises:
             InputError: the version has no such model.
@@ -120,13 +123,19 @@ class Recommender:
         if mode == "discover":
             extra = NO_LISTS if exclude is None else (exclude.offsets, exclude.items)
             banned = ItemLists(*join_lists(sessions.offsets, sessions.items, *extra))
-        query = Query(sessions, k, banned, allow)
+        query = Query(sessions, k, banned, allow, shared)
         top_list = self._top_sellers.list_for(objective)
         is_fill = chosen is self._top_sellers
         ranked = self._top_sellers.top(query, top_list) if is_fill else chosen.recommend(query)
         self._fill(ranked, query, top_list)
         fallback = fallback_reasons(sessions.offsets, sessions.items, ranked.sources, int(Source.TOP_SELLERS), is_fill)
         return Answer(ranked, fallback)
+
+    def share(self, sessions: SessionBatch, k: int) -> Shared:
+        """For asking several models, in both modes, about the same sessions: each then looks for candidates once."""
+        hybrid = self.models.get(Hybrid.name)
+        factor = hybrid.config.candidates_per_limit if isinstance(hybrid, Hybrid) else 1
+        return Shared(k * factor + int(np.diff(sessions.offsets).max(initial=0)))
 
     def model(self, name: str | None) -> AnyModel:
         """The fitted model of that name, or the default one.

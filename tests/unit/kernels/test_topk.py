@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextcart.kernels.topk import push, sort_heap
+from nextcart.kernels.topk import order_ties, push, sort_heap
 from tests.naive import best, check_ranking
 from tests.strategies import few
 
@@ -39,3 +39,18 @@ def test_a_heap_without_room_takes_nothing():
 def test_an_unsorted_heap_of_one_is_sorted():
     check_ranking([7, -1], [2.0, 0.0], {7: 2.0}, 2)
     assert top([(7, 2.0)], 2) == [(7, 2.0)]
+
+
+@few
+@given(st.lists(st.dictionaries(st.integers(0, 99), scores, min_size=6, max_size=6), max_size=4), st.randoms())
+def test_equal_scores_are_put_in_the_order_of_their_rows(lists, random):
+    for each in lists:
+        pairs = list(each.items())
+        random.shuffle(pairs)
+        each.clear()
+        each.update(sorted(pairs, key=lambda pair: -pair[1]))
+    rows = np.array([list(each) for each in lists], np.int32).reshape(-1, 6)
+    values = np.array([list(each.values()) for each in lists], np.float32).reshape(-1, 6)
+    order_ties(values, rows)
+    for each, found, its in zip(lists, rows, values, strict=True):
+        assert list(zip(found.tolist(), its.tolist(), strict=True)) == best(each, 6)

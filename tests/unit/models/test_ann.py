@@ -102,6 +102,13 @@ def test_fewer_vectors_than_asked_for(exact_below):
     assert all(sorted(row[row >= 0].tolist()) == list(range(40)) for row in rows)
 
 
+def test_equal_vectors_come_in_the_order_of_their_rows():
+    index = built(frozen(np.tile(clustered(1), (30, 1))), exact_below=100)
+    for k in (1, 7, 30):
+        rows, _ = index.search(clustered(2, seed=3), k)
+        assert rows[:, :k].tolist() == [list(range(k))] * 2
+
+
 def test_no_vectors_find_nothing():
     index = built(frozen(np.empty((0, 8), np.float32)), exact_below=0)
     rows, _ = index.search(clustered(2, dim=8), 5)
