@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from nextcart.types import Mode
 
@@ -30,8 +30,9 @@ class Evaluation(BaseModel):
         limited: whether only some sessions, evenly spaced, were replayed, for a quick look.
         data_fingerprint: fingerprint of the event store that was replayed.
         created_at: UTC.
-        cpu_seconds: CPU time a model and mode took.
-        metrics: metrics[model][mode][metric].
+        cpu_seconds: CPU time that all models and modes took together; they share what they look for.
+        metrics: metrics[model][mode][metric]; None is a mean over no session, such as the recall of repeats where no
+            target is one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,5 +48,13 @@ class Evaluation(BaseModel):
     limited: bool = False
     data_fingerprint: str
     created_at: datetime
-    cpu_seconds: dict[str, dict[Mode, float]]
-    metrics: dict[str, dict[Mode, dict[str, float]]]
+    cpu_seconds: float
+    metrics: dict[str, dict[Mode, dict[str, float | None]]]
+
+    @field_validator("cpu_seconds", mode="before")
+    @classmethod
+    def _total(cls, value: object) -> object:
+        """Evaluations once told the time of each model and mode."""
+        if isinstance(value, dict):
+            return sum(seconds for modes in value.values() for seconds in modes.values())
+        return value

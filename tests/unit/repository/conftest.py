@@ -23,7 +23,7 @@ def evaluation() -> Evaluation:
         unknown_share=0.1,
         data_fingerprint="f" * 64,
         created_at=datetime(2026, 11, 24, tzinfo=UTC),
-        cpu_seconds={"hybrid": {"next": 0.5}},
+        cpu_seconds=0.5,
         metrics={"hybrid": {"next": {"recall": 0.5}}},
     )
 
