@@ -18,15 +18,16 @@ from nextcart.cli.demo_data import prepare_grocery
 from nextcart.config import EvaluationConfig, Item2vecConfig
 from nextcart.evaluation.metrics import find_hits
 from nextcart.evaluation.protocols import Task, next_event
-from nextcart.events.split import split
 from nextcart.events.store import Store
 from nextcart.events.synth import SynthConfig, generate
 from nextcart.kernels.scoring import mean_vectors
 from nextcart.models.ann import VectorIndex
 from nextcart.models.arrays import read_batch
+from nextcart.models.bought_together import BoughtTogether
 from nextcart.models.covisitation import Covisitation
 from nextcart.models.item2vec import Item2vec
 from nextcart.models.model import Query, frozen
+from nextcart.models.neighbour_lists import NeighbourLists
 from nextcart.models.recommender import Recommender
 from nextcart.models.vocabulary import Vocabulary
 from nextcart.types import Float32s, Int32s
@@ -61,15 +62,14 @@ def warm(folder: Path, clock: Clock) -> dict[str, Any]:
     """Run nextcart's stages on a shop, so that its kernels are compiled and cached before anything is measured."""
     make(folder, clock)
     nextcart_way.ingest(folder, clock)
-    split(folder / "nextcart" / "store")
+    nextcart_way.split(folder, clock)
     nextcart_way.train(folder, clock)
     nextcart_way.evaluation(folder, clock)
     return {}
 
 
 def share_events(folder: Path, _: Clock) -> dict[str, Any]:
-    """Compare both sides' events, split nextcart's, and hand both parts to the notebook as sorted Parquet."""
-    split(folder / "nextcart" / "store")
+    """Compare both sides' events, and hand both parts of nextcart's split to the notebook as sorted Parquet."""
     store = Store.open(folder / "nextcart" / "store")
     with store.connect() as connection:
         for view, name in (("events_train_split", "train"), ("events_val_split", "val")):
@@ -97,6 +97,9 @@ def share_models(folder: Path, _: Clock) -> dict[str, Any]:
     recommender = Recommender.load(folder / "nextcart" / "model")
     vocabulary = recommender.vocabulary
     pq.write_table(_lists(recommender, vocabulary), given / "covisitation.parquet")
+    complements = recommender.model("bought_together")
+    assert isinstance(complements, BoughtTogether)
+    pq.write_table(_table(complements.complements, vocabulary), given / "bought_together.parquet")
     vectors = _item2vec(recommender).index.vectors
     np.save(given / "vectors.npy", vectors)
     np.save(given / "vector_aids.npy", vocabulary.ids(np.arange(len(vectors), dtype=np.int32)))
@@ -188,7 +191,10 @@ def _lists(recommender: Recommender, vocabulary: Vocabulary) -> pa.Table:
     """The main co-visitation matrix as a table of aid, other and weight."""
     model = recommender.model("covisitation")
     assert isinstance(model, Covisitation)
-    lists = model.matrices["main"]
+    return _table(model.matrices["main"], vocabulary)
+
+
+def _table(lists: NeighbourLists, vocabulary: Vocabulary) -> pa.Table:
     aids = np.array(vocabulary.ids(np.arange(len(vocabulary), dtype=np.int32)))
     owners = np.repeat(aids, np.diff(lists.offsets))
     return pa.table({"aid": owners, "other": aids[lists.items], "weight": lists.weights.astype(np.float64)})

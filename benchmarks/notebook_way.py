@@ -107,7 +107,7 @@ def item2vec(folder: Path, clock: Clock) -> dict[str, Any]:
     import faiss
     import numpy as np
     from gensim.models import Word2Vec  # noqa: F401  # imported before the clock runs
-    from notebook_hybrid import hnsw
+    from notebook_models import hnsw
 
     with clock.part("train"):
         model = _word2vec(SqlSessions(folder / "train.parquet"))
@@ -123,7 +123,7 @@ def item2vec(folder: Path, clock: Clock) -> dict[str, Any]:
 def item2vec_list(folder: Path, clock: Clock) -> dict[str, Any]:
     """The same with all sessions in a list, read once, which the notebook does not do: for information."""
     from gensim.models import Word2Vec  # noqa: F401  # imported before the clock runs
-    from notebook_hybrid import hnsw
+    from notebook_models import hnsw
 
     with clock.part("train"):
         model = _word2vec(list(SqlSessions(folder / "train.parquet")))
@@ -149,31 +149,46 @@ def _word2vec(sessions: Iterable[list[str]]) -> Any:
 
 
 def evaluation(folder: Path, clock: Clock) -> dict[str, Any]:
-    """Replay the held-out sessions one by one. Lists and vectors are nextcart's, so that both sides must agree."""
+    """Replay the held-out sessions one by one, with each model and mode in turn.
+
+    Lists and vectors are nextcart's, so that both sides must agree.
+    """
     import duckdb
     import numpy as np
     from gensim.models import KeyedVectors
-    from notebook_hybrid import NotebookHybrid, hnsw, replay
+    from notebook_models import MODES, Notebook, hnsw, replay
 
     given = folder / "given"
     with clock.part("setup"), duckdb.connect(config={"threads": THREADS}) as connection:
-        lists: dict[int, list[tuple[int, float]]] = {}
-        rows = connection.execute(f"select aid, other, weight from '{given}/covisitation.parquet'").fetchall()
-        for aid, other, weight in rows:
-            lists.setdefault(aid, []).append((other, weight))
         vectors = KeyedVectors(32)
         vectors.add_vectors([str(aid) for aid in np.load(given / "vector_aids.npy")], np.load(given / "vectors.npy"))
         sessions = connection.execute(
             f"select list(aid order by ts, position), list(type order by ts, position) from '{folder}/val.parquet' "
             "group by session order by session"
         ).fetchall()
-        popular = np.load(given / "top_sellers.npy").tolist()
-        hybrid = NotebookHybrid(lists, vectors, hnsw(vectors.get_normed_vectors()), popular)
+        notebook = Notebook(
+            _lists(connection, given / "covisitation.parquet"),
+            _lists(connection, given / "bought_together.parquet"),
+            vectors,
+            hnsw(vectors.get_normed_vectors()),
+            np.load(given / "top_sellers.npy").tolist(),
+        )
         catalogue = connection.execute(f"select count(distinct aid) from '{folder}/train.parquet'").fetchone()
     assert catalogue is not None
-    with clock.part("loop"):
-        metrics = replay(hybrid, sessions, catalogue[0])
+    metrics: dict[str, dict[str, dict[str, float]]] = {model: {} for model in notebook.models}
+    for model in notebook.models:
+        for mode in MODES:
+            with clock.part(f"{model}, {mode}"):
+                metrics[model][mode] = replay(notebook, model, mode, sessions, catalogue[0])
     return {"sessions": len(sessions), "metrics": metrics}
+
+
+def _lists(connection: Any, file: Path) -> dict[int, list[tuple[int, float]]]:
+    """Neighbours of each item as a dict of lists."""
+    lists: dict[int, list[tuple[int, float]]] = {}
+    for aid, other, weight in connection.execute(f"select aid, other, weight from '{file}'").fetchall():
+        lists.setdefault(aid, []).append((other, weight))
+    return lists
 
 
 STAGES: dict[str, Stage] = {

@@ -17,8 +17,9 @@ def show(shop: str, result: dict[str, Any]) -> None:
         print(_line(line))
     per_session = result["evaluation_us_per_session"]
     print(f"\nevaluation, CPU µs a session: notebook {per_session['notebook']:.0f},", end=" ")
-    print(f"nextcart {per_session['nextcart']:.0f}; both find the same but for the index: recall@20", end=" ")
-    print(" and ".join(f"{result['checks']['evaluation'][side]['recall']:.4f}" for side in ("notebook", "nextcart")))
+    print(f"nextcart {per_session['nextcart']:.0f}, all models in both modes; the hybrid's recall@20", end=" ")
+    sides = [result["checks"]["evaluation"][side]["hybrid"]["next"]["recall"] for side in ("notebook", "nextcart")]
+    print(" and ".join(f"{recall:.4f}" for recall in sides))
     recall = result["checks"]["item2vec"]
     print("\nrecall@20 of item2vec alone     exact search    own index")
     for side in ("notebook", "nextcart"):
