@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.conftest import Workplace
-from tests.running import as_json, nextcart
+from tests.running import as_json, environment, nextcart
 
 COMMANDS = (
     "demo",
@@ -42,6 +45,10 @@ def test_help_has_an_example_and_explains_every_option(command: str, tmp_path: P
         assert re.search(rf"{option}\b[^\n]*\s{{2,}}\S", text), f"{option} is not explained"
 
 
+def test_the_version_needs_no_command(tmp_path: Path) -> None:
+    assert nextcart("--version", cwd=tmp_path).stdout == f"nextcart {version('nextcart')}\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -57,13 +64,26 @@ def test_help_has_an_example_and_explains_every_option(command: str, tmp_path: P
         (("ingest", "nowhere.jsonl"), "nowhere.jsonl"),
         (("ingest", "nowhere.jsonl", "--split", "half"), "--split: 'half' is none of train, test"),
         (("ingest", "nowhere.csv", "--columns", "session"), "--columns: 'session' is no pair"),
-        (("synth", "--output", "x.jsonl", "--scale", "0"), "--scale: 0.0 is not above 0"),
+        (("ingest", "nowhere.csv", "--types", "a=clicks,a=carts"), "--types: 'a' stands twice"),
+        (("split", "--quantile", "2"), "--quantile: Input should be less than 1 (got 2.0)"),
+        (("split", "--method", "half"), "--method: Input should be 'percentile' or 'days' (got 'half')"),
+        (("split", "--quantile", "0.5", "--days", "3"), "--quantile: means nothing for --method days; leave it out"),
+        (("split", "--quantile", "0.5", "--method", "days"), "--quantile: means nothing for --method days"),
+        (("split", "--days", "3", "--method", "percentile"), "--days: means nothing for --method percentile"),
+        (("synth", "--output", "x.jsonl", "--scale", "0"), "--scale: Input should be greater than 0 (got 0.0)"),
+        (("synth", "--output", "x.jsonl", "--scale", "inf"), "--scale: Input should be a finite number (got inf)"),
+        (("synth", "--output", "x.jsonl", "--seed", "9" * 20), "--seed: Input should be less than"),
+        (
+            ("synth", "--output", "x.jsonl", "--preset", "big"),
+            "--preset: Input should be 'small' or 'otto' (got 'big')",
+        ),
+        (("synth", "--output", "."), "--output .: is a directory; name a file"),
         (("train", "--config", "nowhere.toml"), "nowhere.toml: no such file"),
         (("demo", "--data", "nowhere.jsonl"), "nowhere.jsonl"),
     ],
 )
 def test_an_empty_folder_is_met_with_the_remedy(arguments: tuple[str, ...], says: str, tmp_path: Path) -> None:
-    done = nextcart(*arguments, cwd=tmp_path, code=1 if arguments[0] == "demo" else 2)
+    done = nextcart(*arguments, cwd=tmp_path, code=2)
     assert says in done.stderr
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("nextcart: ")
@@ -84,13 +104,52 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(workplace: Workplace
 
 def test_json_is_one_object_on_stdout(workplace: Workplace, tmp_path: Path) -> None:
     where = workplace.folder
-    assert as_json("ingest", workplace.log, cwd=where)["added_events"] == 0
+    ingested = as_json("ingest", workplace.log, cwd=where)
+    assert (ingested["added_events"], ingested["already_there"]) == (0, True)
     profile = as_json("profile", "--output", tmp_path / "page.html", cwd=where)
     assert profile["events"] > 0
     assert (tmp_path / "page.html").stat().st_size > 100_000
     assert as_json("split", cwd=where)["already_there"] is True
+    assert "nothing written: the store was already split so" in nextcart("split", cwd=where).stdout
     assert set(as_json("models", cwd=where)["aliases"]) == {"production", "previous", "candidate"}
     assert as_json("promote", cwd=where)["production"]
+
+
+def test_ingest_shows_what_it_rejected_and_how_to_see_all_of_it(tmp_path: Path) -> None:
+    good = {"session": 1, "events": [{"aid": n, "ts": 1_659_304_800_025 + n, "type": "clicks"} for n in range(300)]}
+    lines = [json.dumps(good), "no json", '{"session": 2, "events": []}', "no json either"]
+    (tmp_path / "[b]log.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    text = nextcart("ingest", "[b]log.jsonl", cwd=tmp_path).stdout
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if line.startswith("│")]
+    assert rows == [
+        ["[b]log.jsonl", "300", "0", "1", "2 invalid_json"],
+        ["[b]log.jsonl", "2", "invalid_json", "no json", "2"],
+    ]
+    (command,) = re.findall(r"^show every reject: (python -c .*)$", text, re.MULTILINE)
+    shown = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert "no json either" in shown.stdout
+    assert text.splitlines()[-1] == "train: 300 events, 1 session (0 short), 300 items, 2022-07-31 to 2022-07-31"
+    again = nextcart("ingest", "[b]log.jsonl", cwd=tmp_path).stdout
+    assert "nothing added: every file was already ingested into 'train'" in again
+    found = as_json("ingest", "[b]log.jsonl", cwd=tmp_path)
+    assert found["files"][0]["first_rejects"] == [
+        {"reason": "invalid_json", "records": 2, "line": 2, "event": None, "raw": "no json"}
+    ]
+    assert (found["show_rejects"], found["files"][0]["empty_sessions"]) == (command, 1)
+
+
+def test_a_failed_first_ingest_leaves_no_store(tmp_path: Path) -> None:
+    (tmp_path / "bad.jsonl").write_text("no json\n")
+    assert "records rejected" in nextcart("ingest", "bad.jsonl", cwd=tmp_path, code=2).stderr
+    assert not (tmp_path / "var/store").exists()
+
+
+def test_split_takes_what_short_sessions_are_from_the_settings(workplace: Workplace, tmp_path: Path) -> None:
+    nextcart("ingest", workplace.log, cwd=tmp_path)
+    (tmp_path / "nextcart.toml").write_text("[ingest]\nmin_events = 1000\n")
+    nextcart("split", cwd=tmp_path)
+    part = json.loads((tmp_path / "var/store/manifest.json").read_text())["splits"]["val_split"]
+    assert part["short_sessions"] == part["sessions"] > 0
 
 
 def test_evaluate_reports_all_models_in_both_modes(workplace: Workplace) -> None:
@@ -137,7 +196,10 @@ def test_promote_and_rollback_move_the_alias(workplace: Workplace, tmp_path: Pat
     first, second = (as_json(*train, cwd=tmp_path)["version"] for _ in range(2))
     nextcart("promote", first, *where, cwd=tmp_path)
     assert as_json("promote", "--latest", *where, cwd=tmp_path)["production"] == second
-    assert as_json("rollback", *where, cwd=tmp_path)["production"] == first
+    back = as_json("rollback", *where, cwd=tmp_path)
+    assert (back["production"], back["previous"], back["replaced"]) == (first, None, second)
+    done = nextcart("rollback", *where, cwd=tmp_path, code=2)
+    assert "choose one from 'nextcart models', then run 'nextcart promote VERSION'" in done.stderr
     text = nextcart("models", *where, cwd=tmp_path).stdout
     assert first in text
     assert "production" in text
@@ -172,6 +234,17 @@ def test_inspect_shows_names(workplace: Workplace, tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("id,title\n1,x\n")
     done = nextcart("inspect", session["session"], "--names", tmp_path / "other.csv", cwd=workplace.folder, code=2)
     assert "has no columns 'aid' and 'name'" in done.stderr
+    done = nextcart("inspect", session["session"], "--names", "no.csv", cwd=workplace.folder, code=2)
+    assert (done.stdout, done.stderr) == ("", "nextcart: --names no.csv: there is no such file; check the path\n")
+
+
+def test_inspect_shows_the_last_steps_alone_in_json_too(workplace: Workplace) -> None:
+    sessions = [json.loads(line) for line in workplace.log.read_text().splitlines()]
+    session = next(each["session"] for each in sessions if len(each["events"]) >= 6)
+    steps = as_json("inspect", session, cwd=workplace.folder)["steps"]
+    assert as_json("inspect", session, "--steps", "2", cwd=workplace.folder)["steps"] == steps[-2:]
+    text = nextcart("inspect", session, "--steps", "2", cwd=workplace.folder).stdout
+    assert "of 2 next events were among" in text
 
 
 def test_recommend_writes_a_line_a_session_in_input_order(workplace: Workplace, tmp_path: Path) -> None:
@@ -179,7 +252,7 @@ def test_recommend_writes_a_line_a_session_in_input_order(workplace: Workplace, 
     known = [json.loads(line) for line in workplace.log.read_text().splitlines()[:3]]
     strangers = [
         {"session": "not-a-number", "events": []},
-        {"session": 9, "events": [{"aid": "?", "ts": 1, "type": "clicks"}]},
+        {"session": 9, "events": [{"aid": "?", "ts": 1_659_304_800_025, "type": "clicks"}]},
     ]
     asked.write_text("".join(json.dumps(session) + "\n" for session in [strangers[0], *known, strangers[1]]))
     done = nextcart("recommend", asked, "--limit", "7", cwd=workplace.folder)
@@ -199,6 +272,29 @@ def test_recommend_leaves_nothing_half_written(workplace: Workplace, tmp_path: P
     done = nextcart("recommend", bad, "--output", tmp_path / "out.jsonl", cwd=workplace.folder, code=2)
     assert "bad.jsonl:2" in done.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["bad.jsonl"]
+
+
+def test_recommend_refuses_seconds_as_ingest_does(workplace: Workplace, tmp_path: Path) -> None:
+    asked = tmp_path / "ask.jsonl"
+    asked.write_text('{"session": 1, "events": [{"aid": 1, "ts": 1659304800, "type": "clicks"}]}\n')
+    done = nextcart("recommend", asked, cwd=workplace.folder, code=2)
+    assert done.stdout == ""
+    assert done.stderr == (
+        f"nextcart: {asked}:1: events[0].ts is in seconds (1659304800), milliseconds are due; "
+        "multiply the timestamps by 1000\n"
+    )
+
+
+def test_recommend_ends_quietly_when_nobody_reads_on(workplace: Workplace) -> None:
+    command = [sys.executable, "-m", "nextcart", "recommend", str(workplace.log), "--limit", "1000"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=workplace.folder, env=environment(), **pipes) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.read(9) == b'{"session'
+        process.stdout.close()
+        assert b"Traceback" not in process.stderr.read()
+    assert process.returncode == 1
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones(workplace: Workplace, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ OBJECTIVES = ("clicks", "carts", "orders")
 def test_batch_file_and_http_agree_for_every_model_mode_and_objective(workplace: Workplace, tmp_path: Path) -> None:
     sessions = [json.loads(line) for line in workplace.log.read_text().splitlines()[:60]]
     sessions.append({"session": 10**12, "events": []})
-    sessions.append({"session": 10**12 + 1, "events": [{"aid": 10**15, "ts": 5, "type": "carts"}]})
+    sessions.append({"session": 10**12 + 1, "events": [{"aid": 10**15, "ts": 1_659_304_800_025, "type": "carts"}]})
     # Out of order, and equal times: both sides must put the events in the same order.
     sessions.append({"session": 10**12 + 2, "events": sessions[0]["events"][::-1] + sessions[0]["events"][:1]})
     asked = tmp_path / "ask.jsonl"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 from nextcart.config import IngestConfig, SplitConfig
 from nextcart.errors import InputError
 from nextcart.events.ingest import ingest
+from nextcart.events.readers import read_sessions
 from nextcart.events.split import split
 from nextcart.events.store import Store
 from tests.raw_files import START, event, expected, line, many_lines, real, stored, write
@@ -51,6 +55,19 @@ def test_every_packing_gives_the_same_store(tmp_path: Path, name: str) -> None:
     summary = ingest([write(tmp_path / name, lines)], tmp_path / "store")
     assert (summary.added_events, summary.duplicates, summary.rejects) == (300, 0, {})
     assert stored(tmp_path / "store") == expected([lines])
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [("a.jsonl.gz", gzip.compress), ("a.jsonl.zst", lambda data: pa.compress(data, "zstd", asbytes=True))],
+)
+def test_files_packed_one_behind_the_other_are_read_to_the_end(
+    tmp_path: Path, name: str, pack: Callable[[bytes], bytes]
+) -> None:
+    parts = [many_lines(10), many_lines(10, first=10)]
+    (tmp_path / name).write_bytes(b"".join(pack("".join(f"{text}\n" for text in part).encode()) for part in parts))
+    assert ingest([tmp_path / name], tmp_path / "store").sessions == 20
+    assert sum(len(chunk) for chunk in read_sessions(tmp_path / name)) == 20
 
 
 def test_byte_order_mark_crlf_and_blank_lines(tmp_path: Path) -> None:
@@ -105,6 +122,7 @@ def test_short_and_empty_sessions_are_counted(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", [line(1, event()), line(2, event(1), event(2)), line(3)])
     summary = ingest([path], tmp_path / "store")
     assert (summary.sessions, summary.short_sessions, summary.empty_sessions, summary.rejects) == (2, 1, 1, {})
+    assert [file.empty_sessions for file in summary.files] == [1]
     assert ingest([path], tmp_path / "more", config=IngestConfig(min_events=3)).short_sessions == 2
 
 
@@ -122,11 +140,13 @@ def test_the_same_file_twice_adds_nothing(tmp_path: Path) -> None:
     a = write(tmp_path / "a.jsonl", many_lines(3))
     b = write(tmp_path / "other name.jsonl", many_lines(3))
     first = ingest([a, b], tmp_path / "store")
-    assert [file.added for file in first.files] == [True, True]
-    assert first.added_events == 30
+    assert [file.added for file in first.files] == [True, False]
+    assert [source.name for source in Store.open(tmp_path / "store").manifest.sources] == ["a.jsonl"]
+    assert (first.added_events, first.already_there) == (30, False)
     manifest = (tmp_path / "store" / "manifest.json").read_bytes()
     again = ingest([b], tmp_path / "store")
     assert [file.added for file in again.files] == [False]
+    assert again.already_there
     assert (again.added_events, again.events, again.sessions) == (0, 30, 3)
     assert again.fingerprint == first.fingerprint
     assert (tmp_path / "store" / "manifest.json").read_bytes() == manifest
@@ -200,7 +220,7 @@ def test_a_later_file_must_fit_the_stores_ids(tmp_path: Path) -> None:
         ingest([other], tmp_path / "store")
     with pytest.raises(InputError, match="its item ids are no integers"):
         ingest([other], tmp_path / "new", ids="int64")
-    assert not (tmp_path / "new" / "manifest.json").exists()
+    assert not (tmp_path / "new").exists()
 
 
 def test_integers_fit_a_store_of_text(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
 import time
 from collections import Counter
 from pathlib import Path
@@ -16,9 +17,11 @@ import pytest
 from nextcart.config import IngestConfig
 from nextcart.errors import InputError, NextcartError, TooManyRejects, UnreadableInput
 from nextcart.events.ingest import ingest
+from nextcart.events.kept_rejects import FirstReject
 from nextcart.events.rejects import REASONS
 from nextcart.events.store import Store
 from tests.raw_files import DAY, START, event, expected, line, many_lines, stored, write
+from tests.running import environment
 
 GOOD = many_lines(40)
 LENIENT = IngestConfig(max_reject_share=0.6)
@@ -193,6 +196,42 @@ def test_too_many_rejects_store_nothing_and_say_where(tmp_path: Path) -> None:
     assert len([*(root / "events").rglob("*.parquet")]) == 1
 
 
+def test_the_first_reject_of_each_reason_is_told(tmp_path: Path) -> None:
+    view, negative = event(kind="view"), event(-1)
+    path = write(tmp_path / "a.jsonl", [line(1, event(), view), *GOOD, "x", line(2, view, negative), "y" * 300])
+    first = (
+        FirstReject("invalid_json", 2, 42, None, "x"),
+        FirstReject("unknown_type", 2, 1, 1, json.dumps(view, separators=(",", ":"))),
+        FirstReject("negative_id", 1, 43, 1, json.dumps(negative, separators=(",", ":"))),
+    )
+    root = tmp_path / "store"
+    assert ingest([path], root, config=LENIENT).files[0].first_rejects == first
+    assert ingest([path], root, config=LENIENT).files[0].first_rejects == first
+    for kept in (root / "rejects").iterdir():
+        kept.unlink()
+    again = ingest([path], root, config=LENIENT)
+    assert (again.files[0].first_rejects, again.show_rejects) == ((), None)
+
+
+@pytest.mark.parametrize("name", ["store", 'it\'s [1]* a "store"'])
+def test_the_command_that_shows_all_rejects_runs_as_it_stands(tmp_path: Path, name: str) -> None:
+    root = tmp_path / name
+    for number in range(2):
+        summary = ingest([write(tmp_path / f"{number}.jsonl", [*GOOD, f"bad {number}"])], root)
+    assert summary.show_rejects is not None
+    command = ["sh", "-c", summary.show_rejects]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for number in range(2):
+        assert f"{number}.jsonl" in done.stdout
+        assert f"bad {number}" in done.stdout
+
+
+def test_no_rejects_need_no_command(tmp_path: Path) -> None:
+    summary = ingest([write(tmp_path / "a.jsonl", GOOD)], tmp_path / "store")
+    assert (summary.show_rejects, summary.files[0].first_rejects) == (None, ())
+
+
 @pytest.mark.parametrize(("good", "fits"), [(99, True), (98, False)])
 def test_the_share_of_rejects(tmp_path: Path, good: int, fits: bool) -> None:
     path = write(tmp_path / "a.jsonl", [line(1, *(event(i) for i in range(good))), "x"])
@@ -207,12 +246,27 @@ def test_one_bad_file_of_two_stores_neither(tmp_path: Path) -> None:
     good, bad = write(tmp_path / "a.jsonl", GOOD), write(tmp_path / "b.jsonl", ["x"])
     with pytest.raises(TooManyRejects):
         ingest([good, bad], tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_folder_that_was_there_stays_when_the_first_ingest_fails(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    with pytest.raises(TooManyRejects):
+        ingest([write(tmp_path / "b.jsonl", ["x"])], tmp_path / "store")
     assert not (tmp_path / "store" / "manifest.json").exists()
+    assert ingest([write(tmp_path / "a.jsonl", GOOD)], tmp_path / "store").events == 400
 
 
 def test_seconds_are_named_at_once(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", [line(1, event(1, 1_659_304_800), event(2, 1_659_304_801), event(3))])
     with pytest.raises(InputError, match=r"a\.jsonl: its timestamps are in seconds \(such as 165930480.\).*by 1000"):
+        ingest([path], tmp_path / "store", config=IngestConfig(max_reject_share=1))
+
+
+def test_seconds_are_named_however_many_records_have_no_time_at_all(tmp_path: Path) -> None:
+    timeless = [events_text('{"aid":1,"type":"clicks"}')] * 5
+    path = write(tmp_path / "a.jsonl", [*timeless, line(1, event(1, 1_659_304_800)), "x"])
+    with pytest.raises(InputError, match=r"its timestamps are in seconds \(such as 1659304800\)"):
         ingest([path], tmp_path / "store", config=IngestConfig(max_reject_share=1))
 
 
@@ -270,7 +324,7 @@ def test_bad_files(tmp_path: Path, name: str, data: bytes, says: str) -> None:
         ingest([path], tmp_path / "store")
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert not (tmp_path / "store" / "manifest.json").exists()
+    assert not (tmp_path / "store").exists()
 
 
 def test_a_directory_and_a_missing_file(tmp_path: Path) -> None:
@@ -299,6 +353,12 @@ def test_a_store_that_cannot_be_made(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", GOOD)
     with pytest.raises(NextcartError, match=r"a\.jsonl: the store's folder .* is a file; name another"):
         ingest([path], path)
+    with pytest.raises(
+        InputError, match=r"a\.jsonl/store: the folder cannot be made \(Not a dir.*; name another --store"
+    ):
+        ingest([path], path / "store")
+    with pytest.raises(InputError, match="there is no such file; check the path"):
+        ingest([path / "b.jsonl"], tmp_path / "store")
 
 
 def test_csv_lines_that_end_in_two_ways_are_named(tmp_path: Path) -> None:

@@ -37,6 +37,14 @@ def test_other_delimiters(tmp_path: Path, name: str, delimiter: str) -> None:
     assert stored(tmp_path / "store") == RETAIL_ROWS
 
 
+@pytest.mark.parametrize("name", ["a.tsv", "a.TSV", "a.tsv.gz"])
+def test_a_tsv_file_is_split_at_tabs_alone(tmp_path: Path, name: str) -> None:
+    lines = ["session,x\taid,x\tts,x\ttype,x", *(f"a,b\tc,d\t{START + n}\tclicks" for n in range(3))]
+    columns = {field: f"{field},x" for field in COLUMNS}
+    ingest([write(tmp_path / name, lines)], tmp_path / "store", columns=columns)
+    assert stored(tmp_path / "store") == [("a,b", "c,d", START + n, 0) for n in range(3)]
+
+
 def test_csv_text_ids_in_quotes(tmp_path: Path) -> None:
     lines = ["\ufeffsession,aid,ts,type", f'"a,""1""",x-1,{START},clicks', f"b,0012,{START},orders"]
     ingest([write(tmp_path / "a.csv", lines)], tmp_path / "store")

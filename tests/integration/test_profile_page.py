@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import vl_convert
 
-from nextcart.errors import RunFailed
+from nextcart.errors import InputError, RunFailed
 from nextcart.events.ingest import ingest
 from nextcart.events.profile import Day, profile
 from nextcart.events.profile_page import cards, render_page, write_page
@@ -165,8 +165,10 @@ def test_ten_years_are_drawn_with_a_bounded_number_of_points(seen):
 
 def test_a_page_that_cannot_be_written_is_named(seen, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(RunFailed, match=r"profile\.html: not written"):
+    with pytest.raises(RunFailed, match=r"--output .*profile\.html: cannot be written .*; free some space"):
         write_page(seen, tmp_path / "file" / "profile.html")
+    with pytest.raises(InputError, match=r"--output .*: is a directory; name a file"):
+        write_page(seen, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["google_merch", "bol_serenade", "otto_official_sample"])

@@ -21,7 +21,7 @@ from nextcart.cli.options import (
     VersionOption,
     one_of,
 )
-from nextcart.cli.output import err, out, print_json, shown_progress
+from nextcart.cli.output import counted, err, out, print_json, shown_progress
 from nextcart.types import TYPE_NAMES, Mode, Objective
 
 ObjectiveOption = Annotated[str, typer.Option("--objective", help="clicks, carts or orders.")]
@@ -64,7 +64,7 @@ def recommend(
             stdout=sys.stdout.buffer,
         )
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in summary.fallbacks.items()) or "none"
-    err.print(f"{summary.sessions:,} sessions answered; top sellers only: {reasons}", markup=False)
+    err.print(f"{counted(summary.sessions, 'session')} answered; top sellers only: {reasons}", markup=False)
 
 
 def inspect(
@@ -98,17 +98,19 @@ def inspect(
     repository = Repository(models)
     chosen = repository.resolve(version)
     recommender = Recommender.load(repository.folder(chosen))
-    found = unfold(recommender, events, limit=limit, model=model, objective=wanted[0], mode=wanted[1])
+    found = unfold(
+        recommender, events, limit=limit, model=model, objective=wanted[0], mode=wanted[1], last=steps or None
+    )
     if json:
         from msgspec import to_builtins
 
         print_json({"session": session, "version": chosen, "steps": [to_builtins(asdict(step)) for step in found]})
         return
+    named = Names.read(names, {item.aid for step in found for item in step.shown} | {event.aid for event in events})
     out.print(
         f"session {session}, version {chosen}, model {model or recommender.default_model}, mode {mode}", markup=False
     )
-    shown = {item.aid for step in found for item in step.shown} | {event.aid for event in events}
-    print_steps(found[-steps:] if steps else found, Names.read(names, shown), limit)
+    print_steps(found, named, limit)
 
 
 def serve(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, cast
 
 import typer
 
-from nextcart.cli.options import STORE, ConfigOption, JsonOption, StoreOption, mapping, one_of
-from nextcart.cli.output import day, moment, out, print_json, shown_progress, table
+from nextcart.cli.options import STORE, ConfigOption, JsonOption, StoreOption, mapping, one_of, valid
+from nextcart.cli.output import moment, out, print_json, shown_progress, table
 
 SplitOption = Annotated[str, typer.Option("--split", help="Where the events go: train, or test for held-out ones.")]
 
@@ -32,6 +32,7 @@ def ingest(
 
     Example: nextcart ingest train.jsonl.gz; nextcart ingest test.jsonl --split test
     """
+    from nextcart.cli.ingest_view import print_summary
     from nextcart.config import load_settings
     from nextcart.events.id_types import IdChoice
     from nextcart.events.ingest import IngestSplit
@@ -52,26 +53,7 @@ def ingest(
     if json:
         print_json(summary.as_dict())
         return
-    rows = [
-        (
-            file.name,
-            f"{file.events:,}" if file.added else "already there",
-            f"{file.duplicates:,}",
-            ", ".join(f"{count:,} {reason}" for reason, count in file.rejects.items()) or "none",
-        )
-        for file in summary.files
-    ]
-    out.print(table(None, ("file", "events added", "duplicates", "rejects"), rows))
-    for file in summary.files:
-        if file.rejects_file:
-            out.print(f"rejected records of {file.name}: {store / file.rejects_file}", markup=False)
-    out.print(
-        f"{summary.split}: {summary.events:,} events, {summary.sessions:,} sessions "
-        f"({summary.short_sessions:,} short), {summary.items:,} items, "
-        f"{day(summary.first_ts)} to {day(summary.last_ts)}"
-    )
-    if summary.stale_splits:
-        out.print("train_split and val_split were made of the older events and are gone: run 'nextcart split' again")
+    print_summary(summary)
 
 
 def profile(
@@ -111,23 +93,21 @@ def split(
 
     Example: nextcart split --method days --days 7
     """
-    from pydantic import ValidationError
-
     from nextcart.config import SplitConfig, load_settings
     from nextcart.errors import InputError
-    from nextcart.events.split import split as run
+    from nextcart.pipeline.steps import split as run
 
-    given = {"method": method or ("days" if days is not None else None), "quantile": quantile, "days": days}
-    values = load_settings(config).split.model_dump() | {
-        key: value for key, value in given.items() if value is not None
-    }
-    try:
-        chosen = SplitConfig(**values)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise InputError(f"--{problem['loc'][0]}: {problem['msg']} (got {problem['input']!r})") from None
+    if method is None:
+        method = "days" if days is not None else "percentile" if quantile is not None else None
+    settings = load_settings(config)
+    given = {"method": method, "quantile": quantile, "days": days}
+    values = settings.split.model_dump() | {key: value for key, value in given.items() if value is not None}
+    chosen = valid(SplitConfig, values)
+    unused = ("quantile", quantile) if chosen.method == "days" else ("days", days)
+    if unused[1] is not None:
+        raise InputError(f"--{unused[0]}: means nothing for --method {chosen.method}; leave it out")
     with shown_progress() as progress:
-        summary = run(store, chosen, progress)
+        summary = run(store, chosen, progress, resources=settings.ingest)
     if json:
         print_json(summary.as_dict())
         return
@@ -138,6 +118,8 @@ def split(
     rows.append(("left out", f"{summary.dropped_events:,}", f"{summary.dropped_sessions:,}", ""))
     out.print(table(None, ("split", "events", "sessions", "items"), rows))
     out.print(f"cut by {summary.method} ({summary.parameter:g}) at {moment(summary.cut_ts)} UTC")
+    if summary.already_there:
+        out.print("nothing written: the store was already split so")
 
 
 def synth(
@@ -155,19 +137,9 @@ def synth(
 
     Example: nextcart synth --preset otto --scale 0.005 --seed 1 --output shop.jsonl.gz
     """
-    from nextcart.errors import InputError
     from nextcart.events.synth import SynthConfig, generate
-    from nextcart.types import IdType
 
-    if not scale > 0:
-        raise InputError(f"--scale: {scale} is not above 0")
-    config = SynthConfig(
-        preset=cast(Literal["small", "otto"], one_of(preset, ("small", "otto"), "--preset")),
-        scale=scale,
-        seed=seed,
-        days=days,
-        ids=cast(IdType, one_of(ids, ("int64", "string"), "--ids")),
-    )
+    config = valid(SynthConfig, {"preset": preset, "scale": scale, "seed": seed, "days": days, "ids": ids})
     with shown_progress() as progress:
         summary = generate(config, output, progress)
     if json:

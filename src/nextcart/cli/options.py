@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from nextcart.errors import InputError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Config = TypeVar("Config", bound="BaseModel")
 
 STORE = Path("var/store")
 MODELS = Path("var/models")
@@ -39,14 +44,16 @@ def mapping(text: str | None, option: str) -> dict[str, str]:
     """``a=b,c=d`` as a mapping.
 
     Raises:
-        InputError: a part is no pair.
+        InputError: a part is no pair, or two have the same left side.
     """
     pairs: dict[str, str] = {}
     for part in comma_list(text) or []:
-        left, equals, right = part.partition("=")
+        left, equals, right = (piece.strip() for piece in part.partition("="))
         if not (left and equals and right):
             raise InputError(f"{option}: '{part}' is no pair; write them as {option} left=right,left=right")
-        pairs[left.strip()] = right.strip()
+        if left in pairs:
+            raise InputError(f"{option}: '{left}' stands twice; leave one of '{left}={pairs[left]}' and '{part}' out")
+        pairs[left] = right
     return pairs
 
 
@@ -59,3 +66,18 @@ def one_of(value: str, allowed: Sequence[str], option: str) -> str:
     if value not in allowed:
         raise InputError(f"{option}: '{value}' is none of {', '.join(allowed)}")
     return value
+
+
+def valid(kind: type[Config], values: Mapping[str, object]) -> Config:
+    """A config of options that are named as its fields are.
+
+    Raises:
+        InputError: a value is out of its range; the message names the option.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise InputError(f"--{problem['loc'][0]}: {problem['msg']} (got {problem['input']!r})") from None

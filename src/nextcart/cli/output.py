@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
+from rich.text import Text
 
 from nextcart.types import Progress
 
@@ -65,22 +67,28 @@ class _Lines:
 
 def print_json(document: Any) -> None:
     """One JSON object on stdout."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
 
 
 def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> Table:
     """A table whose first ``left`` columns are text and whose others are numbers."""
-    made = Table(title=title, title_justify="left", header_style="bold")
+    made = Table(title=escape(title) if title else None, title_justify="left", header_style="bold")
     for number, column in enumerate(columns):
         made.add_column(column, justify="left" if number < left else "right", overflow="fold")
     for row in rows:
-        made.add_row(*row)
+        # As text: a file or an item may be named like rich's markup.
+        made.add_row(*map(Text, row))
     return made
 
 
-def metric(value: float) -> str:
-    """A metric between 0 and 1."""
-    return f"{value:.4f}"
+def counted(number: int, noun: str) -> str:
+    """A number of things: 1 session · 2 sessions · 1,234 events."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def metric(value: float | None) -> str:
+    """A metric between 0 and 1; a dash where there was nothing to measure it on."""
+    return "–" if value is None else f"{value:.4f}"
 
 
 def percent(value: float) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rich.table import Table
 
-from nextcart.cli.output import metric, percent, table
+from nextcart.cli.output import counted, metric, percent, table
 from nextcart.errors import UnreadableInput
 from nextcart.evaluation.report import METRICS, Evaluation
+from nextcart.events.sources import unreadable
 from nextcart.types import Id
+
+MIN_SESSIONS = 100
+"""Of fewer sessions no model is called the best: a single hit would move its recall by more than one point."""
 
 
 def evaluation_tables(evaluation: Evaluation) -> list[Table]:
@@ -21,7 +25,8 @@ def evaluation_tables(evaluation: Evaluation) -> list[Table]:
     for mode in modes:
         rows = sorted(
             ((name, by_mode[mode]) for name, by_mode in evaluation.metrics.items() if mode in by_mode),
-            key=lambda row: -row[1]["recall"],
+            key=lambda row: _recall(row[1]),
+            reverse=True,
         )
         cells = [(name, *(metric(values[column]) for column in METRICS)) for name, values in rows]
         heads = ("model", *(column.replace("_", " ") for column in METRICS))
@@ -29,28 +34,42 @@ def evaluation_tables(evaluation: Evaluation) -> list[Table]:
     return tables
 
 
-def best_model(evaluation: Evaluation) -> str:
-    """The model with the best recall in mode next; of equals the first by name."""
-    return min(evaluation.metrics, key=lambda name: (-evaluation.metrics[name]["next"]["recall"], name))
+def best_model(evaluation: Evaluation) -> str | None:
+    """The model with the best recall in mode next; None where several share it as it is shown, or of few sessions."""
+    best = _best_models(evaluation)
+    return best[0] if len(best) == 1 and evaluation.sessions >= MIN_SESSIONS else None
 
 
 def best_line(evaluation: Evaluation) -> str:
-    """The best model on one line."""
-    best = best_model(evaluation)
-    recall = evaluation.metrics[best]["next"]["recall"]
-    return (
-        f"{evaluation.split}: best recall@{evaluation.k} {metric(recall)} by {best}, mode next, over "
-        f"{evaluation.sessions:,} sessions; 'nextcart models' shows all models"
-    )
+    """The best model on one line, or why none is named."""
+    measured = f"{evaluation.split}, {counted(evaluation.sessions, 'session')}, mode next"
+    best = _best_models(evaluation)
+    if evaluation.sessions < MIN_SESSIONS:
+        found = f"too few to name a best model (at least {MIN_SESSIONS})"
+    else:
+        at, recall = f"recall@{evaluation.k}", metric(evaluation.metrics[best[0]]["next"]["recall"])
+        found = f"best {at} {recall} by {best[0]}" if len(best) == 1 else f"{' and '.join(best)} tie at {at} {recall}"
+    return f"{measured}: {found}; 'nextcart models' shows all models"
+
+
+def _best_models(evaluation: Evaluation) -> list[str]:
+    """The models whose recall in mode next, as it is shown, is the highest."""
+    recalls = {name: metric(_recall(by_mode["next"])) for name, by_mode in evaluation.metrics.items()}
+    return [name for name, recall in recalls.items() if recall == max(recalls.values())]
+
+
+def _recall(values: Mapping[str, float | None]) -> float:
+    return values["recall"] or 0.0
 
 
 def evaluation_line(evaluation: Evaluation) -> str:
     """What the figures are figures of."""
     limited = " (a quick look, not all)" if evaluation.limited else ""
     return (
-        f"{evaluation.sessions:,} sessions{limited}, all in the denominator: the target repeats an item of its session "
-        f"in {percent(evaluation.repeat_share)}, is outside the catalogue in {percent(evaluation.unknown_share)}; "
-        f"{percent(evaluation.single_event_share)} have one event, so nothing is shown of them."
+        f"{counted(evaluation.sessions, 'session')}{limited}, all in the denominator: the target repeats an item of "
+        f"its session in {percent(evaluation.repeat_share)}, is outside the catalogue in "
+        f"{percent(evaluation.unknown_share)}; {percent(evaluation.single_event_share)} have one event, so nothing is "
+        "shown of them."
     )
 
 
@@ -74,10 +93,14 @@ class Names:
             with file.open(encoding="utf-8-sig", newline="") as stream:
                 rows = csv.DictReader(stream)
                 if not {"aid", "name"} <= set(rows.fieldnames or ()):
-                    raise UnreadableInput(f"{file}: has no columns 'aid' and 'name'; its first line must name them")
+                    raise UnreadableInput(
+                        f"--names {file}: has no columns 'aid' and 'name'; its first line must name them"
+                    )
                 return cls({row["aid"]: row["name"] for row in rows if keep is None or row["aid"] in keep})
-        except (OSError, UnicodeDecodeError) as error:
-            raise UnreadableInput(f"{file}: cannot be read ({error}); give a CSV file in UTF-8") from None
+        except OSError as error:
+            raise UnreadableInput(f"--names {file}: {unreadable(error)}") from None
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise UnreadableInput(f"--names {file}: is not CSV in UTF-8 ({error}); export it again") from None
 
     def of(self, aid: Id) -> str:
         """The name with the id behind it, or the id."""

@@ -55,11 +55,16 @@ def train(
         out.print(
             "not evaluated, since it was trained on all events: measure it on a 'test' split, or split and train again"
         )
-    size = sum(artifact.bytes for artifact in manifest.artifacts) / 2**20
+    size = _size(sum(artifact.bytes for artifact in manifest.artifacts))
     out.print(
-        f"published {manifest.version} ({size:,.1f} MiB) as candidate, fitted on {manifest.data.events:,} events of "
+        f"published {manifest.version} ({size}) as candidate, fitted on {manifest.data.events:,} events of "
         f"'{manifest.data.split}'; put it into production with: nextcart promote"
     )
+
+
+def _size(count: int) -> str:
+    """A number of bytes, in the unit that shows it: 42.0 KiB · 1.5 MiB."""
+    return f"{count / 2**10:,.1f} KiB" if count < 2**20 else f"{count / 2**20:,.1f} MiB"
 
 
 def evaluate(

@@ -70,12 +70,13 @@ def ingest(
     with writer(store) as held:
         before = held.manifest
         seen = {source.sha256 for source in before.sources if source.split == split} if before else set()
-        new = {file.sha256: file for file in raw if file.sha256 not in seen}
+        first = {file.sha256: file for file in reversed(raw)}
+        new = {file.sha256: file for file in raw if file.sha256 not in seen and file is first[file.sha256]}
         for file in raw:
             _require_same_mapping(file, order, before, store)
         after = _add(held, order, list(new.values())) if new else before
         assert after is not None  # noqa: S101  # a file is passed over only where a store has it
-        return summarise(store, split, raw, new.keys(), after, _stale(before, split) if new else ())
+        return summarise(store, split, raw, new, after, _stale(before, split) if new else ())
 
 
 @dataclass(frozen=True, slots=True)

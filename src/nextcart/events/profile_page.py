@@ -15,7 +15,7 @@ from typing import Literal
 import altair as alt
 import vl_convert
 
-from nextcart.errors import RunFailed
+from nextcart.errors import InputError, RunFailed
 from nextcart.events import profile_charts as charts
 from nextcart.events.profile import Profile
 from nextcart.events.profile_text import (
@@ -49,8 +49,11 @@ def write_page(profile: Profile, path: Path) -> None:
     """Write the page of `profile` to `path`, whole or not at all.
 
     Raises:
+        InputError: `path` is a directory.
         RunFailed: the file cannot be written.
     """
+    if path.is_dir():
+        raise InputError(f"--output {path}: is a directory; name a file")
     page = render_page(profile)
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -61,7 +64,9 @@ def write_page(profile: Profile, path: Path) -> None:
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:
-        raise RunFailed(f"{path}: not written: {error.strerror}; name another file or free some space") from error
+        raise RunFailed(
+            f"--output {path}: cannot be written ({error.strerror}); free some space or name another file"
+        ) from error
 
 
 def render_page(profile: Profile) -> str:

@@ -153,7 +153,7 @@ def plain(json: str) -> str:
 
 
 def _csv_source(file: RawFile) -> str:
-    delimiter = ", delim = '\t'" if ".tsv" in file.path.suffixes else ""
+    delimiter = ", delim = '\t'" if ".tsv" in map(str.lower, file.path.suffixes) else ""
     return (
         f"read_csv({literal(file.at)}, header = true, all_varchar = true, store_rejects = true, "
         f"{_SIZES}, compression = '{file.compression}'{delimiter})"

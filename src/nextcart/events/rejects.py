@@ -54,8 +54,8 @@ REMEDIES: Mapping[Reason, str] = {
 RAW_CHARACTERS = 200
 """How much of a rejected record's text is kept."""
 
-# As seconds these are the years 1990 to 2100; as milliseconds, January and February 1970.
 SECONDS_FROM, SECONDS_TO = 631_152_000, 4_102_444_800
+"""Timestamps that are refused as seconds: the years 1990 to 2100; in milliseconds, January and February 1970."""
 
 
 def id_fault(text: str, value: str, id_type: IdType, absent: str = "'null_id'") -> str:

@@ -52,11 +52,11 @@ def sample(
         UnreadableInput: the file cannot be read.
     """
     found = records(connection, _head(file, folder), "string", columns)
-    is_seconds = f"coalesce({time_fault('ts', 'try_cast(ts as bigint)', newest_ms)} = 'timestamp_in_seconds', false)"
+    is_seconds = f"{time_fault('ts', 'try_cast(ts as bigint)', newest_ms)} is not distinct from 'timestamp_in_seconds'"
     statement = f"""
         with first as (select * from ({found.sql}) limit {SAMPLE_RECORDS}),
         marked as (
-            select *, ts is not null and {is_seconds} as seconds,
+            select *, case when ts is not null then {is_seconds} end as seconds,
                 case when session is not null then {_not_integer("session")} end as odd_session,
                 case when aid is not null then {_not_integer("aid")} end as odd_aid
             from first
@@ -76,7 +76,7 @@ def _head(file: RawFile, folder: Path) -> RawFile:
     """The file's first lines as a file, which is cheaper to read than the start of a large or compressed one."""
     if file.format == "parquet":
         return file
-    head = folder / f"head{file.path.suffixes[0]}"
+    head = folder / "head"
     with file.path.open("rb") as raw, unpacked(file.path, raw, file.compression) as stream:
         lines = stream.read(SAMPLE_BYTES) + stream.readline(MAX_LINE_BYTES)
     head.write_bytes(lines)

@@ -10,11 +10,15 @@ from typing import BinaryIO
 import msgspec
 
 from nextcart.errors import InputError, UnreadableInput
+from nextcart.events.rejects import REMEDIES, SECONDS_FROM, SECONDS_TO
 from nextcart.events.schema import Session
 from nextcart.events.sources import format_of, unreadable
 from nextcart.events.unpack import unpacked
 
 CHUNK_SESSIONS = 4096
+_FORM = (
+    'write one session a line, as in {"session": 12, "events": [{"aid": 345, "ts": 1659304800025, "type": "clicks"}]}'
+)
 
 
 def read_sessions(path: Path) -> Iterator[list[Session]]:
@@ -24,7 +28,7 @@ def read_sessions(path: Path) -> Iterator[list[Session]]:
 
     Raises:
         UnreadableInput: the file cannot be read, or its name tells another format.
-        InputError: a line is not a session; the message names file and line.
+        InputError: a line is not a session, or its times are in seconds; the message names file and line.
     """
     decoder = msgspec.json.Decoder(Session)
     chunk: list[Session] = []
@@ -44,16 +48,26 @@ def read_sessions(path: Path) -> Iterator[list[Session]]:
 
 def _session(decoder: msgspec.json.Decoder[Session], line: bytes, path: Path, number: int) -> Session:
     try:
-        return decoder.decode(line)
+        session = decoder.decode(line)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path}:{number}: not a session ({error}); {_FORM}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(
-            f'{path}:{number}: {error}; a line is {{"session": …, "events": [{{"aid": …, "ts": …, "type": …}}]}}'
-        ) from None
+        raise InputError(f"{path}:{number}: not valid JSON ({error}); {_FORM}") from None
+    for place, event in enumerate(session.events):
+        if SECONDS_FROM <= event.ts <= SECONDS_TO:
+            raise InputError(
+                f"{path}:{number}: events[{place}].ts is in seconds ({event.ts}), milliseconds are due; "
+                f"{REMEDIES['timestamp_in_seconds']}"
+            )
+    return session
 
 
 @contextmanager
 def _lines(path: Path) -> Iterator[BinaryIO]:
-    kind, compression = format_of(path)
+    try:
+        kind, compression = format_of(path)
+    except UnreadableInput:
+        kind, compression = None, "none"
     if kind != "jsonl":
         raise UnreadableInput(f"{path}: sessions are read from OTTO JSONL; name a .jsonl, .jsonl.gz or .jsonl.zst file")
     try:

@@ -11,7 +11,7 @@ from typing import Literal
 
 import duckdb
 
-from nextcart.errors import RunFailed, UnreadableInput
+from nextcart.errors import InputError, RunFailed, UnreadableInput
 from nextcart.events.unpack import Compression, whole_digest
 from nextcart.types import Progress, no_progress
 
@@ -117,7 +117,8 @@ def writing_to(root: Path) -> Iterator[None]:
     """Turn a full disk or too little memory into a `RunFailed` that says what to free.
 
     Raises:
-        RunFailed: the store's disk is full, or DuckDB had too little memory.
+        RunFailed: the store's disk is full, its folder may not be written, or DuckDB had too little memory.
+        InputError: a part of the store's path is a file.
     """
     try:
         yield
@@ -132,6 +133,8 @@ def writing_to(root: Path) -> Iterator[None]:
             raise RunFailed(_full(root)) from None
         if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise RunFailed(f"{root}: cannot be written ({error.strerror}); make the folder writable") from None
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            raise InputError(f"{root}: the folder cannot be made ({error.strerror}); name another --store") from None
         raise
 
 
@@ -151,10 +154,10 @@ def _full(root: Path) -> str:
 
 def unreadable(error: OSError) -> str:
     """Why a raw file cannot be opened, and what to do."""
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
         return "there is no such file; check the path"
     if isinstance(error, IsADirectoryError):
         return _DIRECTORY
     if isinstance(error, PermissionError):
         return "permission denied; make the file readable for this user"
-    return f"cannot be read ({error.strerror}); check the disk"
+    return f"cannot be read ({error.strerror}); check the path and the disk"

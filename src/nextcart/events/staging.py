@@ -49,11 +49,11 @@ class Staged:
         file: the raw file.
         path: Parquet with position, session, aid, ts, type; accepted events only where reason is null.
         rejects_path: Parquet with source, line, event, reason, raw; None where nothing was rejected.
-        positions: positions that the file takes up, from ``base`` on.
         base: position of its first record.
+        positions: positions that the file takes up, from ``base`` on.
         accepted: good events, duplicates among them.
         rejects: rejected records by reason, most frequent first.
-        examples: the first of them, each as "line reason".
+        examples: the first of them, each as "file:line reason".
         empty_sessions: lines with an empty list of events.
     """
 

@@ -198,13 +198,13 @@ class _Text:
 def _written_whole(output: Path) -> Iterator[IO[bytes]]:
     """A file to write into, compressed by the name of `output`, which takes that name when all went well."""
     if output.is_dir():
-        raise InputError(f"{output}: is a directory; name a file with --output")
+        raise InputError(f"--output {output}: is a directory; name a file")
     partial = output.with_name(f".{output.name}.partial")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         raw = partial.open("wb")
     except OSError as error:
-        raise InputError(f"{output}: cannot be created: {error.strerror}; name another file with --output") from error
+        raise InputError(f"--output {output}: cannot be created ({error.strerror}); name another file") from error
     try:
         with raw, _compressed(raw, output.suffix) as file:
             yield file
@@ -212,7 +212,9 @@ def _written_whole(output: Path) -> Iterator[IO[bytes]]:
             os.fsync(written.fileno())
         partial.replace(output)
     except OSError as error:
-        raise RunFailed(f"{output}: not written: {error.strerror}; free some space or name another file") from error
+        raise RunFailed(
+            f"--output {output}: cannot be written ({error.strerror}); free some space or name another file"
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
 

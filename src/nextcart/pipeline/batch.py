@@ -12,7 +12,7 @@ from typing import BinaryIO
 import msgspec
 import numpy as np
 
-from nextcart.errors import RunFailed
+from nextcart.errors import InputError, RunFailed
 from nextcart.events.readers import read_sessions
 from nextcart.models.arrays import session_batch
 from nextcart.models.recommender import FALLBACKS, Recommender
@@ -52,7 +52,7 @@ def recommend_file(
     Args:
         recommender: the version to ask.
         sessions: plain, ``.gz`` or ``.zst``; an empty line is passed over.
-        output: written beside and renamed once it is whole; None writes to `stdout`.
+        output: JSONL, written beside and renamed once it is whole; None writes to `stdout`.
         limit: items a session.
         model: None takes the best that the version has.
         objective: what the items are for.
@@ -61,7 +61,9 @@ def recommend_file(
         stdout: where the lines go without `output`.
 
     Raises:
-        UnreadableInput: a line is no session; names file and line. Nothing is left at `output`.
+        UnreadableInput: the file of sessions cannot be read.
+        InputError: a line is no session, or its times are in seconds (names file and line); there is no such model; or
+            `output` is a directory. Nothing new stands at `output`.
         RunFailed: the output cannot be written.
     """
     encoder = msgspec.json.Encoder()
@@ -86,18 +88,23 @@ def _target(output: Path | None, stdout: BinaryIO | None) -> Iterator[BinaryIO]:
     """The stream to write to; a file appears only once it is whole."""
     if output is None:
         if stdout is None:
-            raise RunFailed("neither an output file nor a stream was given; name one with --output")
+            raise InputError("neither an output file nor a stream was given; name one with --output")
         yield stdout
         return
+    if output.is_dir():
+        raise InputError(f"--output {output}: is a directory; name a file")
     beside = output.with_name(f".{output.name}.part")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(output)
+        try:
+            with beside.open("wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            beside.replace(output)
+        finally:
+            beside.unlink(missing_ok=True)
     except OSError as error:
-        raise RunFailed(f"{output}: cannot be written ({error.strerror}); free space or name another file") from error
-    finally:
-        beside.unlink(missing_ok=True)
+        raise RunFailed(
+            f"--output {output}: cannot be written ({error.strerror}); free some space or name another file"
+        ) from error

@@ -1,4 +1,4 @@
-"""Train and evaluate: from the event store to a published version, and from a version to its metrics."""
+"""Split, train and evaluate: from the event store to a published version, and from a version to its metrics."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
-from nextcart.config import Settings
+from nextcart.config import IngestConfig, Settings, SplitConfig
 from nextcart.errors import InputError
 from nextcart.evaluation.replay import evaluate
 from nextcart.evaluation.report import Evaluation
 from nextcart.events.schema import SplitFacts, SplitName
+from nextcart.events.split import SplitSummary
+from nextcart.events.split import split as cut
 from nextcart.events.store import Store
 from nextcart.models.arrays import read_batch, training_arrays
 from nextcart.models.model import FitOptions
@@ -21,7 +23,21 @@ from nextcart.repository.repository import Repository
 from nextcart.types import Progress, no_progress
 
 RECORDS = "records"
+TRAINING: SplitName = "train_split"
 VALIDATION: SplitName = "val_split"
+
+
+def split(
+    store: Path, config: SplitConfig, progress: Progress = no_progress, *, resources: IngestConfig | None = None
+) -> SplitSummary:
+    """Cut the training events by time, and make the arrays that every training of the training part maps.
+
+    Raises:
+        As `nextcart.events.split.split`.
+    """
+    summary = cut(store, config, progress, resources=resources)
+    training_arrays(Store.open(store), TRAINING, progress)
+    return summary
 
 
 def train(
@@ -63,7 +79,7 @@ def train(
         recommender = Recommender.fit(vocabulary, arrays, settings.models, options, only, record.stage)
         del arrays
         evaluations = []
-        if split == "train_split":
+        if split == TRAINING:
             with record.stage("evaluate"):
                 evaluations.append(_evaluate(recommender, store, VALIDATION, settings, progress=progress))
         progress("publishing", 0, 1)
@@ -144,6 +160,7 @@ def _evaluate(
         data_fingerprint=store.manifest.fingerprint,
         models=only,
         limit=limit,
+        threads=settings.training.threads,
         progress=progress,
     )
 
@@ -151,7 +168,7 @@ def _evaluate(
 def _training_split(store: Store, on: str | None) -> SplitName:
     """The split to train on; test and validation events are never trained on."""
     if on is None:
-        on = "train_split" if "train_split" in store.splits() else "train"
+        on = TRAINING if TRAINING in store.splits() else "train"
     aliases = {"all": "train"}
     split = store.require(aliases.get(on, on))
     if split not in ("train", "train_split"):
@@ -182,7 +199,7 @@ def _refuse_leakage(store: Store, manifest: Manifest, split: SplitName) -> None:
             f"version {manifest.version} was trained on '{manifest.data.split}', which holds events of '{split}'; "
             "evaluate on 'test', or train on 'train_split' and evaluate on 'val_split'"
         )
-    now = store.manifest.splits["train_split"]
+    now = store.manifest.splits[TRAINING]
     then = manifest.data
     if (now.events, now.sessions, now.first_ts, now.last_ts) != (
         then.events,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from nextcart.events.store import Store
 from nextcart.models.arrays import session_batch
 from nextcart.models.recommender import FALLBACKS, Recommender
 from nextcart.types import TYPE_NAMES, Id, Mode, Objective, SessionBatch, Source
+
+_INTEGER = re.compile("[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +55,37 @@ def unfold(
     model: str | None = None,
     objective: Objective = "clicks",
     mode: Mode = "next",
+    last: int | None = None,
 ) -> list[Step]:
     """One step for each event but the first: all prefixes are answered in one batch.
+
+    Args:
+        recommender: the version to ask.
+        events: of one session; they are put in the order of their times.
+        limit: items a step.
+        model: None takes the best that the version has.
+        objective: what the items are for.
+        mode: "next" or "discover".
+        last: only so many steps, the last ones; None takes all, which needs memory by the square of the events.
 
     Raises:
         InputError: the session has fewer than two events, so nothing comes next.
     """
     if len(events) < 2:
-        raise InputError(f"the session has {len(events)} event(s), so nothing comes next; pick a longer one")
+        how_many = "1 event" if events else "no events"
+        raise InputError(f"the session has {how_many}, so nothing comes next; pick a longer one")
     events = sorted(events, key=lambda event: event.ts)
-    prefixes = _prefixes(session_batch(recommender.vocabulary, [Session(0, events)]))
+    first = 1 if last is None else max(1, len(events) - last)
+    prefixes = _prefixes(session_batch(recommender.vocabulary, [Session(0, events)]), first)
     answer = recommender.recommend(prefixes, limit, model=model, objective=objective, mode=mode)
     steps = []
-    for position, (items, scores, sources) in enumerate(
-        zip(answer.ranked.items, answer.ranked.scores, answer.ranked.sources, strict=True), 1
+    for position, items, scores, sources, fallback in zip(
+        range(first, len(events)),
+        answer.ranked.items,
+        answer.ranked.scores,
+        answer.ranked.sources,
+        answer.fallback,
+        strict=True,
     ):
         history, target = events[:position], events[position]
         seen = {event.aid for event in history}
@@ -76,7 +96,7 @@ def unfold(
             for aid, score, bits in zip(aids, scores[found], sources[found], strict=True)
         ]
         rank = next((place for place, item in enumerate(shown, 1) if item.target), None)
-        steps.append(Step(history, target, shown, rank, FALLBACKS[answer.fallback[position - 1]]))
+        steps.append(Step(history, target, shown, rank, FALLBACKS[fallback]))
     return steps
 
 
@@ -88,20 +108,19 @@ def stored_session(store: Store, session: str) -> list[Event]:
     """
     wanted: Id = session
     if store.manifest.session_type == "int64":
-        try:
-            wanted = int(session)
-        except ValueError:
-            raise InputError(f"session '{session}': this shop's session ids are integers; give one") from None
+        if not (_INTEGER.fullmatch(session) and int(session) < 2**63):
+            raise InputError(f"session '{session}': this shop's session ids are integers of 64 bits; give one")
+        wanted = int(session)
     table = store.session_events(wanted)
     if not len(table):
-        raise InputError(f"session '{session}' is not in {store.root}; 'nextcart profile' shows what is")
+        raise InputError(f"session '{session}' is not in {store.root}; give one that was ingested there")
     columns = (table.column(name).to_pylist() for name in ("aid", "ts", "type"))
     return [Event(aid, ts, TYPE_NAMES[kind]) for aid, ts, kind in zip(*columns, strict=True)]
 
 
-def _prefixes(session: SessionBatch) -> SessionBatch:
-    """The prefixes of 1 to n - 1 events of the only session of a batch."""
-    lengths = np.arange(1, session.n_events)
+def _prefixes(session: SessionBatch, first: int) -> SessionBatch:
+    """The prefixes of `first` to n - 1 events of the only session of a batch."""
+    lengths = np.arange(first, session.n_events)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     events = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
     return SessionBatch(offsets, session.items[events], session.ts[events], session.types[events])

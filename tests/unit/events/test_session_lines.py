@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from nextcart.config import IngestConfig
 from nextcart.errors import InputError, UnreadableInput
+from nextcart.events.ingest import ingest
 from nextcart.events.readers import read_sessions
+from nextcart.events.rejects import SECONDS_FROM, SECONDS_TO
 from nextcart.events.schema import Event, Session
 from tests.raw_files import START, event, line, many_lines, write
 
@@ -36,8 +39,9 @@ def test_an_empty_file_has_no_sessions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bad", "says"),
     [
-        ("not json", "malformed"),
-        ('{"session":1}', "missing required field `events`"),
+        ("not json", r"not valid JSON \(.*malformed.*\); write one session a line, as in \{\"session\": 12"),
+        ("{", "not valid JSON"),
+        ('{"session":1}', "not a session .*missing required field `events`.*; write one session a line"),
         (line(1, event(kind="view")), "Invalid enum value 'view'"),
         (b'{"session":"\xff","events":[]}', "utf-?8"),
         (line(1, event(ts=1.5)), "Expected `int`, got `float`"),  # type: ignore[arg-type]  # that is the point
@@ -50,6 +54,27 @@ def test_a_bad_line_is_named(tmp_path: Path, bad: str | bytes, says: str) -> Non
     assert str(caught.value).startswith(f"{path}:2: ")
 
 
+@pytest.mark.parametrize(("ts", "refused"), [(SECONDS_FROM - 1, 0), (SECONDS_FROM, 1), (SECONDS_TO, 1)])
+def test_seconds_are_named(tmp_path: Path, ts: int, refused: bool) -> None:
+    path = write(tmp_path / "a.jsonl", [line(1, event()), line(2, event(), event(ts=ts))])
+    if not refused:
+        assert [len(chunk) for chunk in read_sessions(path)] == [2]
+        return
+    with pytest.raises(InputError) as caught:
+        list(read_sessions(path))
+    assert str(caught.value) == (
+        f"{path}:2: events[1].ts is in seconds ({ts}), milliseconds are due; multiply the timestamps by 1000"
+    )
+
+
+def test_batch_requests_take_no_times_that_ingest_rejects_as_seconds(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [line(1, event(), event(2), event(ts=SECONDS_FROM))])
+    summary = ingest([path], tmp_path / "store", config=IngestConfig(max_reject_share=0.5))
+    assert summary.rejects == {"timestamp_in_seconds": 1}
+    with pytest.raises(InputError, match="in seconds"):
+        list(read_sessions(path))
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     whole = gzip.compress("\n".join(many_lines(500)).encode())
     (tmp_path / "cut.jsonl.gz").write_bytes(whole[:-500])
@@ -60,5 +85,6 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "folder.jsonl").mkdir()
     with pytest.raises(UnreadableInput, match="this is a directory"):
         list(read_sessions(tmp_path / "folder.jsonl"))
-    with pytest.raises(UnreadableInput, match=r"name a \.jsonl, \.jsonl\.gz or \.jsonl\.zst file"):
-        list(read_sessions(tmp_path / "a.csv"))
+    for name in ("a.csv", "a.txt", "a"):
+        with pytest.raises(UnreadableInput, match=r"name a \.jsonl, \.jsonl\.gz or \.jsonl\.zst file"):
+            list(read_sessions(tmp_path / name))

@@ -2,10 +2,13 @@ import pytest
 
 from nextcart.config import ModelsConfig
 from nextcart.errors import InputError
+from nextcart.events.ingest import ingest
 from nextcart.events.schema import Event
+from nextcart.events.store import Store
 from nextcart.models.model import FitOptions
 from nextcart.models.recommender import Recommender
-from nextcart.pipeline.unfold import unfold
+from nextcart.pipeline.unfold import stored_session, unfold
+from tests.raw_files import START, event, line, write
 from tests.shop import make_shop
 
 
@@ -36,6 +39,14 @@ def test_each_step_is_what_the_session_so_far_would_have_got(recommender):
         assert all(item.sources for item in step.shown)
 
 
+def test_the_last_steps_alone_are_the_last_of_all_steps(recommender):
+    events = [Event(aid, i, "clicks") for i, aid in enumerate([*aids(recommender, 0, 5, 0, 9), 3])]
+    steps = unfold(recommender, events)
+    assert unfold(recommender, events, last=1) == steps[-1:]
+    assert unfold(recommender, events, last=2) == steps[-2:]
+    assert unfold(recommender, events, last=99) == steps
+
+
 def test_events_out_of_order_are_put_in_order(recommender):
     events = [Event(aid, 10 - i, "clicks") for i, aid in enumerate(aids(recommender, 0, 5, 9))]
     assert unfold(recommender, events) == unfold(recommender, events[::-1])
@@ -47,7 +58,33 @@ def test_an_unknown_history_says_so(recommender):
     assert step.rank is not None
 
 
-@pytest.mark.parametrize("events", [[], [Event(1, 0, "clicks")]])
-def test_a_session_that_nothing_follows_is_refused(recommender, events):
-    with pytest.raises(InputError, match=f"{len(events)} event"):
+@pytest.mark.parametrize(("events", "says"), [([], "no events"), ([Event(1, 0, "clicks")], "1 event")])
+def test_a_session_that_nothing_follows_is_refused(recommender, events, says):
+    with pytest.raises(InputError, match=f"the session has {says}, so nothing comes next; pick a longer one"):
         unfold(recommender, events)
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    """A store of integer and one of text ids."""
+    folder = tmp_path_factory.mktemp("stores")
+    for name, session in (("int64", 12), ("string", "12")):
+        raw = write(folder / f"{name}.jsonl", [line(session, event(7, START + 5, "carts"), event(8))])
+        ingest([raw], folder / name)
+    return {name: Store.open(folder / name) for name in ("int64", "string")}
+
+
+@pytest.mark.parametrize(("kind", "aids"), [("int64", [8, 7]), ("string", [8, 7])])
+def test_a_session_of_the_store_by_its_id_as_text(stores, kind, aids):
+    assert stored_session(stores[kind], "12") == [
+        Event(aids[0], START, "clicks"),
+        Event(aids[1], START + 5, "carts"),
+    ]
+    with pytest.raises(InputError, match=f"session '13' is not in .*{kind}; give one that was ingested there"):
+        stored_session(stores[kind], "13")
+
+
+@pytest.mark.parametrize("session", ["x", "1_2", "-12", "12.0", "٣", "", str(2**63), "9" * 60])
+def test_what_is_no_session_id_of_a_store_of_integers_is_refused(stores, session):
+    with pytest.raises(InputError, match="this shop's session ids are integers of 64 bits; give one"):
+        stored_session(stores["int64"], session)

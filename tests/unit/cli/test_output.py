@@ -1,0 +1,145 @@
+import json
+
+import pytest
+from rich.console import Console
+
+from nextcart.cli import output
+from nextcart.cli.ingest_view import RAW_SHOWN, print_summary, shown_raw
+from nextcart.cli.output import counted, day, metric, moment, percent, print_json, shown_progress, table
+from nextcart.events.kept_rejects import FirstReject
+from nextcart.events.summary import FileSummary, IngestSummary
+
+
+def test_numbers_for_people():
+    assert [counted(number, "session") for number in (0, 1, 2, 1234)] == [
+        "0 sessions",
+        "1 session",
+        "2 sessions",
+        "1,234 sessions",
+    ]
+    assert (metric(0.12345), metric(None), percent(0.255)) == ("0.1235", "–", "25.5 %")
+    assert (day(1_659_304_800_025), moment(1_659_304_800_025)) == ("2022-07-31", "2022-07-31 22:00:00")
+
+
+def test_what_looks_like_markup_is_shown_as_it_stands():
+    console = Console(width=100)
+    with console.capture() as text:
+        console.print(table("[red]title[/x]", ("file",), [("[bold]a[/nothing].jsonl",)]))
+    assert "[red]title[/x]" in text.get()
+    assert "[bold]a[/nothing].jsonl" in text.get()
+
+
+def test_json_is_one_line(capsys):
+    print_json({"a": "é", "b": [1, None]})
+    assert capsys.readouterr().out == '{"a": "é", "b": [1, null]}\n'
+
+
+def test_lines_of_progress_come_at_the_start_and_once_at_the_end(capsys):
+    with shown_progress() as progress:
+        for done in (0, 1, 2, 2):
+            progress("reading", done, 2)
+        progress("counting", 1000, 0)
+    assert capsys.readouterr().err.splitlines() == ["reading: 0 of 2", "reading: 2 of 2", "counting: 1,000"]
+
+
+def test_lines_of_progress_come_every_few_seconds(capsys, monkeypatch):
+    monkeypatch.setattr(output, "SECONDS_BETWEEN_LINES", 0.0)
+    with shown_progress() as progress:
+        for done in (0, 1, 2):
+            progress("reading", done, 2)
+    assert len(capsys.readouterr().err.splitlines()) == 3
+
+
+def test_a_terminal_gets_a_bar_a_stage(monkeypatch):
+    console = Console(force_terminal=True, width=100)
+    monkeypatch.setattr(output, "err", console)
+    with console.capture() as text, shown_progress() as progress:
+        progress("reading", 1, 2)
+        progress("counting", 5, 0)
+        progress("reading", 2, 2)
+    assert "reading" in text.get()
+    assert "2/2" in text.get()
+    assert "counting" in text.get()
+
+
+def summary(*files: FileSummary, **figures: object) -> IngestSummary:
+    values = {
+        "store": "var/store",
+        "split": "train",
+        "already_there": False,
+        "files": files,
+        "added_events": 1,
+        "duplicates": 0,
+        "rejects": {},
+        "show_rejects": None,
+        "empty_sessions": 0,
+        "events": 1,
+        "sessions": 1,
+        "short_sessions": 1,
+        "items": 1,
+        "first_ts": 1_659_304_800_025,
+        "last_ts": 1_659_304_800_025,
+        "session_type": "int64",
+        "aid_type": "int64",
+        "stale_splits": (),
+        "fingerprint": "f",
+    }
+    return IngestSummary(**(values | figures))  # type: ignore[arg-type]  # the figures of a test are of any type
+
+
+def file(*first: FirstReject, added: bool = True) -> FileSummary:
+    rejects = {each.reason: each.records for each in first}
+    return FileSummary("[x]a.jsonl", added, 1, 0, 3, rejects, first, "rejects/a.parquet" if first else None)
+
+
+@pytest.fixture
+def printed(capsys):
+    def printed(found: IngestSummary) -> str:
+        print_summary(found)
+        return str(capsys.readouterr().out)
+
+    return printed
+
+
+def test_the_summary_of_an_ingest_shows_the_first_reject_of_each_reason(printed):
+    text = printed(
+        summary(
+            file(
+                FirstReject("unknown_type", 1200, 5, 2, '{"type":"[view]"}'),
+                FirstReject("invalid_json", 1, 9, None, "x\x1b[31m" + "y" * 200),
+            ),
+            show_rejects="python -c 'print()'",
+        )
+    )
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if line.startswith("│")]
+    assert rows == [
+        ["[x]a.jsonl", "1", "0", "3", "1,200 unknown_type, 1 invalid_json"],
+        ["[x]a.jsonl", "5 event 2", "unknown_type", '{"type":"[view]"}', "1,200"],
+        ["[x]a.jsonl", "9", "invalid_json", "x�[31m" + "y" * (RAW_SHOWN - 6) + "…", "1"],
+    ]
+    assert "\nshow every reject: python -c 'print()'\n" in text
+    assert text.endswith("train: 1 event, 1 session (1 short), 1 item, 2022-07-31 to 2022-07-31\n")
+
+
+def test_the_summary_of_an_ingest_says_that_nothing_was_added(printed):
+    text = printed(summary(file(added=False), already_there=True))
+    assert "already there" in text
+    assert "nothing added: every file was already ingested into 'train'" in text
+    assert "reject of each reason" not in text
+
+
+def test_the_summary_of_an_ingest_names_the_splits_that_are_gone(printed):
+    assert "run 'nextcart split' again" in printed(summary(file(), stale_splits=("train_split", "val_split")))
+
+
+def test_a_raw_record_on_a_terminal():
+    assert shown_raw("é ü\t\r\x00") == "é ü���"
+    assert shown_raw("x" * RAW_SHOWN) == "x" * RAW_SHOWN
+    assert shown_raw("x" * (RAW_SHOWN + 1)) == "x" * RAW_SHOWN + "…"
+
+
+def test_the_summary_of_an_ingest_is_json():
+    found = summary(file(FirstReject("invalid_json", 1, 9, None, "x")))
+    assert json.loads(json.dumps(found.as_dict()))["files"][0]["first_rejects"] == [
+        {"reason": "invalid_json", "records": 1, "line": 9, "event": None, "raw": "x"}
+    ]
