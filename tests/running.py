@@ -69,6 +69,7 @@ def serving(cwd: Path, *arguments: object) -> Iterator[httpx.Client]:
     finally:
         process.terminate()
         process.communicate(timeout=30)
+    assert process.returncode == 0
 
 
 def wait_until_ready(client: httpx.Client) -> None:

@@ -241,6 +241,7 @@ class ServingConfig(Section):
     max_listed_items: Positive = 10_000
     """The most items that one request may list in ``exclude``, and in ``allow``."""
     max_body_bytes: Positive = 2 * 1024 * 1024
+    """The largest body that one request may have."""
 
 
 class _NextcartEnv(EnvSettingsSource):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import socket
@@ -336,13 +335,46 @@ def test_a_file_that_differs_leaves_the_process_up_and_not_ready(tmp_path: Path)
     assert "Traceback" not in left
 
 
-def test_an_interrupt_ends_the_server_in_good_order(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_told_to_stop_it_ends_what_is_in_flight_and_leaves_with_0(tmp_path: Path, sign: signal.Signals) -> None:
     publish(fit("int64"), tmp_path)
     server = start(tmp_path)
     server.wait_until(200)
-    os.kill(server.process.pid, signal.SIGINT)
-    left = server.process.communicate(timeout=15)[1]
+    address = ("127.0.0.1", int(server.url.rsplit(":", 1)[1]))
+    with socket.create_connection(address, timeout=10) as idle, socket.create_connection(address, timeout=10) as asking:
+        idle.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle.recv(65536).startswith(b"HTTP/1.1 200")
+        asking.sendall(b'POST /v1/recommend HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n{"eve')
+        httpx.get(f"{server.url}/health/live")
+        server.process.send_signal(sign)
+        # The listener is closed at the very start of the shutdown.
+        until_refused(address)
+        assert server.process.poll() is None
+        asking.sendall(b'nts":[]}')
+        assert asking.recv(65536).startswith(b"HTTP/1.1 200")
+        left = server.process.communicate(timeout=5)[1]
     assert server.process.returncode == 0
+    assert "Traceback" not in left
+
+
+def until_refused(address: tuple[str, int]) -> None:
+    for _ in range(200):
+        try:
+            socket.create_connection(address, timeout=10).close()
+        except ConnectionRefusedError:
+            return
+        time.sleep(0.02)
+    raise AssertionError("new connections are still taken")
+
+
+def test_told_to_stop_at_once_it_leaves_with_0(tmp_path: Path) -> None:
+    publish(fit("int64"), tmp_path)
+    process = subprocess.Popen([sys.executable, "-c", SERVE, str(tmp_path)], stderr=subprocess.PIPE, text=True)
+    assert process.stderr
+    assert "serving version" in process.stderr.readline()
+    process.terminate()
+    left = process.communicate(timeout=15)[1]
+    assert process.returncode == 0
     assert "Traceback" not in left
 
 

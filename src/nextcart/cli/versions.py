@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nextcart.cli.options import MODELS, JsonOption, ModelsOption
 from nextcart.cli.output import day, err, metric, out, print_json, table
+
+if TYPE_CHECKING:
+    from nextcart.evaluation.report import Evaluation
+    from nextcart.repository.manifest import Manifest
+
+RESTART = "a running 'nextcart serve' keeps the version that it began with: start it again"
 
 
 def models(models: ModelsOption = MODELS, json: JsonOption = False) -> None:
@@ -15,6 +23,7 @@ def models(models: ModelsOption = MODELS, json: JsonOption = False) -> None:
 
     Example: nextcart models
     """
+    from nextcart.errors import RepositoryError
     from nextcart.repository.repository import Repository
 
     repository = Repository(models)
@@ -23,43 +32,46 @@ def models(models: ModelsOption = MODELS, json: JsonOption = False) -> None:
     for alias, version in aliases.model_dump().items():
         if version:
             named.setdefault(version, []).append(alias)
-    found = [(manifest, repository.evaluations(manifest.version)) for manifest in reversed(repository.versions())]
-    broken = repository.broken()
+    found, broken = [], repository.broken()
+    for manifest in reversed(repository.versions()):
+        try:
+            evaluations = repository.evaluations(manifest.version)
+        except RepositoryError as error:
+            # One bad file must not hide the versions that there are to go back to.
+            evaluations = list(manifest.evaluations)
+            broken.append((manifest.version, str(error)))
+        found.append((manifest, evaluations, named.get(manifest.version, [])))
     if json:
         versions = [
             {
                 **manifest.model_dump(mode="json", exclude={"artifacts", "config", "environment"}),
                 "evaluations": [evaluation.model_dump(mode="json") for evaluation in evaluations],
-                "aliases": named.get(manifest.version, []),
+                "aliases": names,
             }
-            for manifest, evaluations in found
+            for manifest, evaluations, names in found
         ]
         print_json({"aliases": aliases.model_dump(), "versions": versions, "broken": dict(broken)})
         return
-    rows = []
-    for manifest, evaluations in found:
-        head = (
-            manifest.version,
-            ", ".join(named.get(manifest.version, [])),
-            f"{manifest.data.events:,} events to {day(manifest.data.last_ts)}",
-        )
-        lines = [
-            (f"{evaluation.split}{' (limited)' if evaluation.limited else ''}", name, values)
-            for evaluation in evaluations
-            for name, by_mode in evaluation.metrics.items()
-            for mode, values in by_mode.items()
-            if mode == "next"
-        ]
-        blank = ("", "", "")
-        for number, (split, name, values) in enumerate(lines):
-            figures = (metric(values[key]) for key in ("recall", "recall_new", "mrr", "coverage"))
-            rows.append((*(blank if number else head), split, name, *figures))
-        if not lines:
-            rows.append((*head, "not evaluated", "", "", "", "", ""))
+    rows = [row for version in found for row in _rows(*version)]
     heads = ("version", "alias", "fitted on", "split", "model", "recall", "recall new", "MRR", "coverage")
     out.print(table("mode next", heads, rows, left=5) if rows else "no version yet: run 'nextcart train' first")
     for name, reason in broken:
-        err.print(f"{name}: {reason}", markup=False)
+        err.print(f"{name}: {reason}", markup=False, soft_wrap=True)
+
+
+def _rows(manifest: Manifest, evaluations: Sequence[Evaluation], aliases: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """A version's part of the table: a row a split and model, the version named on the first alone."""
+    fitted_on = f"{manifest.data.events:,} events to {day(manifest.data.last_ts)}"
+    head = (manifest.version, ", ".join(aliases), fitted_on)
+    for evaluation in evaluations:
+        split = f"{evaluation.split}{' (limited)' if evaluation.limited else ''}"
+        for name, by_mode in evaluation.metrics.items():
+            if "next" in by_mode:
+                figures = (metric(by_mode["next"].get(key)) for key in ("recall", "recall_new", "mrr", "coverage"))
+                yield (*head, split, name, *figures)
+                head = ("", "", "")
+    if head[0]:
+        yield (*head, "not evaluated", "", "", "", "", "")
 
 
 def promote(
@@ -83,18 +95,24 @@ def promote(
     if json:
         print_json(aliases.model_dump())
         return
-    out.print(f"production: {aliases.production}\nprevious: {aliases.previous or 'none'}")
+    out.print(f"production: {aliases.production}\nprevious: {aliases.previous or 'none'}\n{RESTART}")
 
 
 def rollback(models: ModelsOption = MODELS, json: JsonOption = False) -> None:
-    """Go back to the version that was in production before.
+    """Go back to the version that was in production before, once.
+
+    A second rollback is refused, so that it never brings back what the first took out; 'nextcart promote' does.
 
     Example: nextcart rollback
     """
     from nextcart.repository.repository import Repository
 
-    aliases = Repository(models).rollback()
+    aliases, replaced = Repository(models).rollback()
     if json:
-        print_json(aliases.model_dump())
+        print_json({**aliases.model_dump(), "replaced": replaced})
         return
-    out.print(f"production: {aliases.production}\nprevious: {aliases.previous}")
+    out.print(f"production: {aliases.production}\nprevious: none\n{RESTART}")
+    if replaced:
+        where = () if models == MODELS else ("--models", str(models))
+        undo = shlex.join(("nextcart", "promote", replaced, *where))
+        out.print(f"undo with: {undo}", markup=False, soft_wrap=True)

@@ -156,7 +156,7 @@ class Aliases(Record):
 
     Attributes:
         production: the version that is served.
-        previous: what was in production before it; `Repository.rollback` goes back to it.
+        previous: what was in production before it; `Repository.rollback` goes back to it, and leaves none.
         candidate: the version published last.
     """
 

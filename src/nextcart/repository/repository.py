@@ -102,14 +102,17 @@ class Repository:
         """The version that a name stands for: an alias, ``latest``, an id or the unique start of one.
 
         Args:
-            name: None is ``production``.
+            name: None is ``production``; an empty text names nothing.
 
         Raises:
             VersionMissing: there is no such version, or more than one.
+            ArtifactCorrupt: it is an alias, and aliases.json cannot be read.
         """
         names = self._names()
         if not names:
             raise VersionMissing(f"{_NO_VERSION} (looked in {self.root})")
+        if name == "":
+            raise self._missing(name)
         name = name or "production"
         if name == "latest":
             return self._latest()
@@ -167,6 +170,8 @@ class Repository:
 
         Raises:
             VersionMissing: there is no such version.
+            ArtifactCorrupt: the version's folder, or that of its evaluations, is a link.
+            RepositoryError: the evaluation's split is no plain name.
             RunFailed: the file cannot be written.
         """
         folder = self._evaluations_folder(version)
@@ -191,7 +196,7 @@ class Repository:
             VersionMissing: there is no such version.
             ArtifactCorrupt: a file of it differs; production stays as it is.
         """
-        chosen = self.resolve(version or "candidate")
+        chosen = self.resolve("candidate" if version is None else version)
         with self._writing("aliases"):
             self._verified(chosen, "train again, or promote another version")
             aliases = self.aliases()
@@ -199,11 +204,17 @@ class Repository:
                 return aliases
             return self._set(aliases.model_copy(update={"production": chosen, "previous": aliases.production}))
 
-    def rollback(self) -> Aliases:
-        """Swap ``production`` and ``previous``, once the files of the latter are verified.
+    def rollback(self) -> tuple[Aliases, str | None]:
+        """Put ``previous`` into production once its files are verified; after that there is no ``previous``.
+
+        So a second rollback is refused, and cannot bring back what the first one took out of production: promoting it
+        does.
+
+        Returns:
+            The aliases now, and the version that was in production.
 
         Raises:
-            VersionMissing: nothing was in production before.
+            VersionMissing: nothing was in production before, or it was rolled back to already.
             ArtifactCorrupt: a file of the previous version differs; production stays as it is.
         """
         self.resolve("previous")
@@ -211,7 +222,7 @@ class Repository:
             chosen = self.resolve("previous")
             self._verified(chosen, "run 'nextcart promote VERSION' with another version")
             aliases = self.aliases()
-            return self._set(aliases.model_copy(update={"production": chosen, "previous": aliases.production}))
+            return self._set(aliases.model_copy(update={"production": chosen, "previous": None})), aliases.production
 
     def _move_in(self, staging: Path, draft: VersionDraft) -> Manifest:
         artifacts = files.describe(staging)
@@ -273,7 +284,10 @@ class Repository:
             raise VersionMissing(
                 {
                     "production": "nothing promoted yet: run 'nextcart promote'",
-                    "previous": "no previous version: run 'nextcart promote VERSION' with the one to go back to",
+                    "previous": (
+                        "no previous version to go back to: choose one from 'nextcart models', then run "
+                        "'nextcart promote VERSION'"
+                    ),
                     "candidate": "no candidate: run 'nextcart train' first, or name a version",
                 }[alias]
                 + f" (looked in {self.root})"

@@ -11,7 +11,7 @@ from fastapi import Request
 
 from nextcart.config import ServingConfig
 from nextcart.serving.problems import Problem, invalid, malformed, too_large
-from nextcart.serving.schemas import Event, FieldError, RecommendRequest
+from nextcart.serving.schemas import EARLIEST_MS, Event, FieldError, RecommendRequest
 from nextcart.types import Mode, Objective
 
 T = TypeVar("T")
@@ -19,8 +19,10 @@ T = TypeVar("T")
 MAX_ECHO = 80
 """Characters of the client's own text that a message gives back."""
 
+# Both read text that the client chose the better part of: neither may try one place of it more than once.
 _PATH = re.compile(r" - at `\$(?P<path>[^`]*)`$")
-_NAMED_FIELD = re.compile(r"(?P<what>unknown|missing required) field `(?P<name>.*)`$", re.DOTALL)
+_NAMED_FIELD = re.compile(r"Object (?:contains )?(?P<what>unknown|missing required) field `(?P<name>.*)`", re.DOTALL)
+_TOO_EARLY = f"Expected `int` >= {EARLIEST_MS}"
 _CHOICES = {"type": get_args(Objective), "objective": get_args(Objective), "mode": get_args(Mode)}
 _OBJECTS: dict[str, type[msgspec.Struct]] = {"events": Event, "requests": RecommendRequest}
 
@@ -66,9 +68,9 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
 def _field_error(text: str, root: Any) -> FieldError:
     """What msgspec says, as a field and a message: ``events[3].ts`` and ``expected int, got str``."""
     at = _PATH.search(text)
-    path = at["path"].lstrip(".") if at else ""
+    path = at["path"].lstrip(".")[:MAX_ECHO] if at else ""
     message = text[: at.start()] if at else text
-    named = _NAMED_FIELD.search(message)
+    named = _NAMED_FIELD.fullmatch(message)
     if named:
         field = f"{path}.{named['name'][:MAX_ECHO]}".lstrip(".")
         if named["what"] == "missing required":
@@ -76,7 +78,9 @@ def _field_error(text: str, root: Any) -> FieldError:
         return FieldError(field, f"no such field; there are {', '.join(_fields_at(path, root))}")
     if message.startswith("Invalid enum value"):
         return FieldError(path, f"must be one of {', '.join(_CHOICES[_last_name(path)])}")
-    return FieldError(path, (message[:1].lower() + message[1:]).replace("`", ""))
+    if message == _TOO_EARLY and _last_name(path) == "ts":
+        return FieldError(path, f"below {EARLIEST_MS}, which looks like seconds; give Unix milliseconds")
+    return FieldError(path, (message[:1].lower() + message[1:MAX_ECHO]).replace("`", ""))
 
 
 def _last_name(path: str) -> str:

@@ -12,7 +12,7 @@ from nextcart.models.recommender import Recommender
 from nextcart.repository.manifest import Manifest
 from nextcart.repository.repository import Repository
 from nextcart.serving.problems import not_ready
-from nextcart.serving.schemas import Event, RecommendRequest
+from nextcart.serving.schemas import EARLIEST_MS, Event, RecommendRequest
 from nextcart.serving.scoring import score
 from nextcart.types import UNKNOWN
 
@@ -108,5 +108,5 @@ def _probe(recommender: Recommender) -> None:
     """Answer a request as HTTP brings it: translating its ids is no part of what `Recommender.warm` asks."""
     best_row = recommender.top_sellers(1).items
     best = recommender.vocabulary.ids(best_row[best_row != UNKNOWN])
-    events = [Event(aid, 0, "clicks") for aid in best]
+    events = [Event(aid, EARLIEST_MS, "clicks") for aid in best]
     score(recommender, [RecommendRequest(events, exclude=best, allow=best, limit=1)])

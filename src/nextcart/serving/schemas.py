@@ -10,9 +10,12 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from nextcart.events import schema
+from nextcart.events.rejects import SECONDS_TO
 from nextcart.types import Mode, Objective
 
 INT64_MAX = 2**63 - 1
+EARLIEST_MS = SECONDS_TO + 1
+"""The smallest timestamp that is taken. One bound, and not ingest's range: the decoder checks it at no cost."""
 
 Fallback = Literal["empty_session", "unknown_items", "no_candidates"]
 # The bound keeps one absurd id from making a matrix of texts as wide as itself.
@@ -22,7 +25,14 @@ SessionId = (
     Annotated[int, Meta(ge=-INT64_MAX - 1, le=INT64_MAX)]
     | Annotated[str, Meta(max_length=schema.MAX_ID_BYTES, description="A session id; given back as it came.")]
 )
-Timestamp = Annotated[int, Meta(ge=0, le=INT64_MAX, description="Unix milliseconds, UTC.")]
+Timestamp = Annotated[
+    int,
+    Meta(
+        ge=EARLIEST_MS,
+        le=INT64_MAX,
+        description="Unix milliseconds, UTC; anything smaller looks like seconds and is refused.",
+    ),
+]
 Limit = Annotated[int, Meta(ge=1, description="How many items to return.")]
 FallbackField = Annotated[
     Fallback | None,
@@ -83,7 +93,16 @@ class Recommendation(Struct, frozen=True):
     """An item of an answer, best first."""
 
     aid: ItemId
-    score: Annotated[float, Meta(description="The model's score; comparable within one list only.")]
+    score: Annotated[
+        float,
+        Meta(
+            description=(
+                "Never rises within a list, and means nothing outside it: each model has a scale of its own. An item "
+                "that only fills the list up scores 0, or as the item before it where that is below 0; where "
+                "`fallback` is set, the scores tell no more than the order."
+            )
+        ),
+    ]
     sources: Annotated[
         list[str] | UnsetType, Meta(description="The models that brought the item; only with `explain`.")
     ] = UNSET

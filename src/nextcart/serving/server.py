@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging.config
+import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
@@ -17,8 +19,8 @@ from nextcart.serving.live import LiveModel, load_version
 
 log = logging.getLogger(__name__)
 
-SHUTDOWN_SECONDS = 10
-"""How long requests in flight may take once the server is told to stop."""
+SHUTDOWN_SECONDS = 5
+"""How long requests in flight may take once the server is told to stop; Docker kills after 10 seconds."""
 
 # No access log: a path may hold an item's id, and a line a request costs more than the scoring.
 _LOGGING = {
@@ -34,9 +36,10 @@ _LOGGING = {
 
 
 def serve(settings: Settings, models_root: Path, version: str | None = None) -> None:
-    """Answer over HTTP until told to stop (SIGINT or SIGTERM).
+    """Answer over HTTP until told to stop (SIGINT or SIGTERM); then end requests in flight and return.
 
-    The version is found before the port is opened, and loaded after: ``/health/ready`` says when it answers.
+    The version is found before the port is opened, and loaded after: ``/health/ready`` says when it answers. It is
+    served to the end, whatever is promoted or rolled back meanwhile. Only the main thread hears signals: call it there.
 
     Args:
         settings: host, port and limits are those of ``settings.serving``; port 0 takes a free one.
@@ -50,7 +53,7 @@ def serve(settings: Settings, models_root: Path, version: str | None = None) -> 
     config = settings.serving
     repository = Repository(models_root)
     name = repository.resolve(version)
-    with contextlib.closing(_listen(config)) as listener:
+    with contextlib.closing(_listen(config)) as listener, _stopped_by_signal():
         logging.config.dictConfig(_LOGGING)
         address, port = listener.getsockname()[:2]
         host = f"[{address}]" if ":" in address else address
@@ -70,9 +73,20 @@ def serve(settings: Settings, models_root: Path, version: str | None = None) -> 
                 log_config=None,
             )
         )
-        # uvicorn has shut down in good order by the time it passes the signal on.
-        with contextlib.suppress(KeyboardInterrupt):
-            server.run(sockets=[listener])
+        server.run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def _stopped_by_signal() -> Iterator[None]:
+    """Take SIGTERM for an interrupt, and an interrupt for a good end."""
+    # uvicorn passes a signal on once it has shut down; SIGTERM as it stands would kill the process then.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        log.info("stopped")
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _listen(config: ServingConfig) -> socket.socket:

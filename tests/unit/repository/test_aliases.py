@@ -38,6 +38,9 @@ def test_a_unique_start_of_an_id_resolves(repository: Repository, ids: list[str]
     assert repository.resolve(ids[0][:unique]) == ids[0]
     with pytest.raises(VersionMissing, match=r"'2' starts 3 versions, such as 2.*; give more of its id"):
         repository.resolve("2")
+    for ask in (repository.resolve, repository.promote):
+        with pytest.raises(VersionMissing, match="no version '' in"):
+            ask("")
     with pytest.raises(VersionMissing, match=r"no version 'nope' in .*; 'nextcart models' lists what there is"):
         repository.resolve("nope")
 
@@ -45,7 +48,9 @@ def test_a_unique_start_of_an_id_resolves(repository: Repository, ids: list[str]
 def test_names_that_stand_for_nothing_say_what_to_do(repository: Repository, ids: list[str]) -> None:
     with pytest.raises(VersionMissing, match="nothing promoted yet: run 'nextcart promote'"):
         repository.resolve()
-    with pytest.raises(VersionMissing, match="no previous version: run 'nextcart promote VERSION'"):
+    with pytest.raises(
+        VersionMissing, match=r"no previous version .* 'nextcart models', .* 'nextcart promote VERSION'"
+    ):
         repository.rollback()
     (repository.root / "aliases.json").unlink()
     with pytest.raises(VersionMissing, match="no candidate: run 'nextcart train' first, or name a version"):
@@ -58,9 +63,20 @@ def test_promote_and_rollback(repository: Repository, ids: list[str]) -> None:
     assert repository.promote(first) == Aliases(production=first, previous=third, candidate=third)
     assert repository.promote("latest") == Aliases(production=third, previous=first, candidate=third)
     assert repository.promote(second) == Aliases(production=second, previous=third, candidate=third)
-    assert repository.rollback() == Aliases(production=third, previous=second, candidate=third)
-    assert repository.rollback() == Aliases(production=second, previous=third, candidate=third)
-    assert repository.aliases() == Aliases(production=second, previous=third, candidate=third)
+    assert repository.rollback() == (Aliases(production=third, candidate=third), second)
+    assert repository.aliases() == Aliases(production=third, candidate=third)
+
+
+def test_a_second_rollback_is_refused_and_a_promotion_undoes_the_first(repository: Repository, ids: list[str]) -> None:
+    good, broken, _ = ids
+    repository.promote(good)
+    repository.promote(broken)
+    repository.rollback()
+    with pytest.raises(VersionMissing, match="no previous version to go back to"):
+        repository.rollback()
+    assert repository.aliases().production == good
+    undone = repository.promote(broken)
+    assert (undone.production, undone.previous) == (broken, good)
 
 
 def test_promoting_what_is_in_production_changes_nothing(repository: Repository, ids: list[str]) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from nextcart.events.rejects import SECONDS_TO
 from nextcart.serving.openapi import EXAMPLES
 from nextcart.serving.schemas import RecommendRequest
 from tests.unit.serving.fakes import CONFIG, Client
@@ -86,6 +87,8 @@ def test_the_page_states_the_fields_and_their_limits(document: dict) -> None:
     event = document["components"]["schemas"]["Event"]
     assert list(event["properties"]) == ["aid", "ts", "type"]
     assert event["properties"]["type"]["enum"] == ["carts", "clicks", "orders"]
+    assert event["properties"]["ts"]["minimum"] == SECONDS_TO + 1
+    assert "milliseconds" in event["properties"]["ts"]["description"]
 
 
 def test_parameters_are_documented_with_their_limits(document: dict) -> None:

@@ -2,16 +2,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nextcart.events.rejects import SECONDS_TO
+from nextcart.serving.bodies import decode
+from nextcart.serving.problems import Problem
+from nextcart.serving.schemas import RecommendRequest
 from tests.unit.serving.fakes import CONFIG, Client, Shop, clicks, make_shop
 
 RECOMMEND = ("/v1/recommend", "/recommend")
 EVENT = clicks(100)[0]
+SECONDS = "below 4102444801, which looks like seconds; give Unix milliseconds"
 
 
 def problem(response: Any, status: int) -> dict[str, Any]:
@@ -35,10 +42,13 @@ BAD_BODIES = [
     ({}, "events", "is missing"),
     ({"events": [], "evnts": []}, "evnts", "no such field; there are events, session_id, limit"),
     ({"events": [{**EVENT, "price": 3}]}, "events[0].price", "no such field; there are aid, ts, type"),
-    ({"events": [EVENT, {"aid": 1, "ts": 5}]}, "events[1].type", "is missing"),
+    ({"events": [EVENT, {"aid": 1, "ts": EVENT["ts"]}]}, "events[1].type", "is missing"),
     ({"events": [{**EVENT, "ts": "now"}]}, "events[0].ts", "expected int, got str"),
     ({"events": [{**EVENT, "ts": 1.5}]}, "events[0].ts", "expected int, got float"),
-    ({"events": [{**EVENT, "ts": -1}]}, "events[0].ts", "expected int >= 0"),
+    ({"events": [EVENT, {**EVENT, "ts": 1_661_724_000}]}, "events[1].ts", SECONDS),
+    ({"events": [{**EVENT, "ts": 4_102_444_800}]}, "events[0].ts", SECONDS),
+    ({"events": [{**EVENT, "ts": 0}]}, "events[0].ts", SECONDS),
+    ({"events": [{**EVENT, "ts": -1}]}, "events[0].ts", SECONDS),
     ({"events": [{**EVENT, "ts": 2**63}]}, "events[0].ts", "expected int <= 9223372036854775807"),
     ({"events": [{**EVENT, "ts": None}]}, "events[0].ts", "expected int, got null"),
     ({"events": [{**EVENT, "type": "view"}]}, "events[0].type", "must be one of clicks, carts, orders"),
@@ -137,9 +147,25 @@ def test_deep_nesting_is_refused_without_a_crash(client: Client, path: str) -> N
     assert client.request("POST", path, content=body).status_code in (400, 422)
 
 
-def test_a_long_field_name_is_not_given_back_whole(client: Client) -> None:
-    document = problem(client.post("/v1/recommend", {"events": [], "x" * 3000: 1}), 422)
+@pytest.mark.parametrize("name", ["x" * 3000, " - at `$" * 400, " - at `$." + "x" * 3000])
+def test_a_long_field_name_is_not_given_back_whole(client: Client, name: str) -> None:
+    document = problem(client.post("/v1/recommend", {"events": [], name: 1}), 422)
     assert len(json.dumps(document)) < 800
+
+
+@pytest.mark.parametrize("part", ["unknown field `", "Object contains unknown field `", " - at `$", "`"])
+def test_a_text_made_to_be_searched_long_is_refused_at_once(part: str) -> None:
+    text = part * (1_000_000 // len(part))
+    decoder = msgspec.json.Decoder(RecommendRequest)
+    for body in ({"events": [], "mode": text}, {"events": [], text: 1}):
+        started = time.process_time()
+        with pytest.raises(Problem):
+            decode(json.dumps(body).encode(), decoder)
+        assert time.process_time() - started < 1
+
+
+def test_the_first_millisecond_that_cannot_be_seconds_is_taken(client: Client) -> None:
+    assert client.post("/v1/recommend", {"events": [{**EVENT, "ts": SECONDS_TO + 1}]}).status_code == 200
 
 
 @pytest.mark.parametrize("name", ["a` - at `$.type", "Invalid enum value 'x' - at `$.zzz", "", "é\n`", "$.events[0]"])
