@@ -153,12 +153,12 @@ class Item2vecConfig(Section):
     window: Positive = 3
     """Items to each side that are context."""
     negative: Positive = 3
-    """Negative samples a pair."""
+    """Negative samples a pair; the pairs of one event share twice as many draws, weighed to the same sum."""
     min_count: Positive = 5
     """Items with fewer training events get no vector."""
     epochs: Positive = 3
     """Passes over the sessions."""
-    learning_rate: PositiveReal = 0.1
+    learning_rate: PositiveReal = 0.125
     """Learning rate at the start; it falls linearly over all epochs to a thousandth of that."""
     negative_power: Share = 0.75
     """Negatives are drawn by item count to this power."""

@@ -72,6 +72,29 @@ def test_one_step_without_negatives_is_the_gradient_by_hand():
     assert vectors[1].tolist() == [0.0, 0.0]
 
 
+@pytest.mark.parametrize("negative", [1, 3])
+def test_the_draws_of_an_event_are_shared_and_weighed_by_its_pairs(negative):
+    """Every draw is item 4, which no session has. Sums are in float64, step by step as the kernel's docstring says."""
+    random = np.random.default_rng(9)
+    vectors, contexts = random.normal(0, 0.3, (2, 5, 3)).astype(np.float32)
+    keep, other = np.array([0, 0, 0, 0, 1], np.float32), np.full(5, 4, np.int32)
+    offsets, items = np.array([0, 4], np.int64), np.array([0, 1, 2, 0], np.int32)
+    v, c = vectors.astype(np.float64), contexts.astype(np.float64)
+    for i, item in enumerate(items):
+        others = [j for j in items[max(0, i - 2) : i + 3] if j != item]
+        gradient = np.zeros(3)
+        steps = [(j, 1.0, RATE) for j in others] + [(4, 0.0, RATE * len(others) / 2)] * (2 * negative)
+        for target, label, rate in steps:
+            step = rate * (label - 1 / (1 + np.exp(-v[item] @ c[target])))
+            gradient += step * c[target]
+            c[target] += step * v[item]
+        v[item] += gradient
+    train_sessions(0, 1, offsets, items, vectors, contexts, keep, other, 2, negative, RATE, RATE, 1)
+    assert vectors == pytest.approx(v, abs=0.002)
+    assert contexts == pytest.approx(c, abs=0.002)
+    assert np.abs(contexts[4] - c[4]).max() < 0.1 * np.abs(c[4]).max()
+
+
 def test_items_too_rare_for_a_vector_are_passed_over_and_their_neighbours_meet():
     """Item 2 has no vector: 0 and 1 on both sides of it are adjacent, so a window of 1 holds them."""
     contexts = np.full((2, 2), 0.5, np.float32)
