@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nextcart.events.synth_shop import Walk
+from nextcart.events.synth_walk import Walk
 from nextcart.types import EventType, Int64s
 
 Floats = NDArray[np.float64]

@@ -3,9 +3,11 @@ import gzip
 import json
 from collections import Counter, defaultdict
 from itertools import pairwise
+from math import ceil
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +16,8 @@ from pydantic import ValidationError
 from nextcart.errors import InputError, RunFailed
 from nextcart.events import synth
 from nextcart.events.synth import START_MS, SynthConfig, generate
+from nextcart.events.synth_figures import OTTO, WEEKDAY_NAMES, Spread, compared_rows
+from nextcart.events.synth_output import JsonlWriter, ParquetWriter
 
 DAY_MS = 86_400_000
 
@@ -49,11 +53,40 @@ def test_the_name_chooses_the_compression_of_the_same_lines(tmp_path):
         assert file.read() == text
 
 
+@pytest.mark.parametrize("ids", ["int64", "string"])
+def test_parquet_holds_the_events_of_the_jsonl_in_long_form(tmp_path, monkeypatch, ids):
+    monkeypatch.setattr(synth, "SESSIONS_PER_CHUNK", 64)
+    config = SynthConfig(scale=0.01, ids=ids)
+    figures = [generate(config, tmp_path / name).figures for name in ("shop.jsonl", "shop.parquet", "again.parquet")]
+    lines = read(tmp_path / "shop.jsonl")
+    rows = [{"session": line["session"], **event} for line in lines for event in line["events"]]
+    assert figures[0] == figures[1]
+    assert pq.read_table(tmp_path / "shop.parquet").to_pylist() == rows
+    assert pq.ParquetFile(tmp_path / "shop.parquet").num_row_groups == 4
+    assert (tmp_path / "again.parquet").read_bytes() == (tmp_path / "shop.parquet").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["shop.jsonl", "shop.parquet"])
+def test_the_bytes_do_not_depend_on_threads(tmp_path, name):
+    threads, written = pa.cpu_count(), []
+    try:
+        for number in (1, 4):
+            pa.set_cpu_count(number)
+            generate(SynthConfig(scale=0.05), tmp_path / name)
+            written.append((tmp_path / name).read_bytes())
+    finally:
+        pa.set_cpu_count(threads)
+    assert written[0] == written[1]
+
+
 def test_the_summary_counts_what_the_file_holds(shop):
     summary, sessions = shop
     events = [event for session in sessions for event in session["events"]]
     types = Counter(event["type"] for event in events)
-    assert summary.as_dict() == {
+    told = summary.as_dict()
+    assert told.pop("figures") == summary.figures.as_dict()
+    assert told.pop("otto") == OTTO.as_dict()
+    assert told == {
         "output": summary.output,
         "bytes": Path(summary.output).stat().st_size,
         "sessions": len(sessions),
@@ -95,23 +128,31 @@ def test_the_items_of_an_order_share_a_time(shop):
     assert together > 100
 
 
-def test_the_otto_preset_has_ottos_shape(shop):
+def test_the_figures_are_those_of_plain_counting(shop):
     summary, sessions = shop
+    figures = summary.figures
     lengths = sorted(len(session["events"]) for session in sessions)
-    assert summary.sessions == round(12_899_779 * 0.001)
-    assert summary.clicks / summary.events == pytest.approx(0.899, abs=0.01)
-    assert summary.carts / summary.events == pytest.approx(0.078, abs=0.006)
-    assert summary.orders / summary.events == pytest.approx(0.024, abs=0.004)
-    assert summary.events / summary.sessions == pytest.approx(16.8, rel=0.1)
-    assert lengths[0] == 2
-    assert lengths[-1] <= 500
-    for share, length in ((0.5, 6), (0.9, 39), (0.99, 176)):
-        assert lengths[int(share * len(lengths))] == pytest.approx(length, rel=0.15)
-    repeats = sum(len(session["events"]) - len({e["aid"] for e in session["events"]}) for session in sessions)
-    assert 0.2 < repeats / (summary.events - summary.sessions) < 0.4
-    frequency = Counter(event["aid"] for session in sessions for event in session["events"]).most_common()
-    head = sum(number for _, number in frequency[: len(frequency) // 10])
-    assert head / summary.events > 0.5
+    frequency = sorted(Counter(event["aid"] for session in sessions for event in session["events"]).values())
+    assert (figures.sessions, figures.events, figures.items) == (len(sessions), sum(lengths), len(frequency))
+    for spread, values in ((figures.session_events, lengths), (figures.item_events, frequency)):
+        p50, p90, p99 = (values[ceil(percent * len(values) / 100) - 1] for percent in (50, 90, 99))
+        assert spread == Spread(sum(values) / len(values), values[0], p50, p90, p99, values[-1])
+    distinct = sum(len({event["aid"] for event in session["events"]}) for session in sessions)
+    assert figures.session_items == distinct / len(sessions)
+    for kind in ("clicks", "carts", "orders"):
+        numbers = [sum(event["type"] == kind for event in session["events"]) for session in sessions]
+        assert getattr(figures.percent, kind) == pytest.approx(100 * sum(numbers) / sum(lengths))
+        assert getattr(figures.events_where_any, kind) == pytest.approx(sum(numbers) / len(list(filter(None, numbers))))
+    days = Counter((event["ts"] - START_MS) // DAY_MS % 7 for session in sessions for event in session["events"])
+    assert figures.busiest_weekday == WEEKDAY_NAMES[days.most_common(1)[0][0]]
+
+
+def test_the_figures_stand_beside_ottos(shop):
+    rows = {name: (ours, theirs) for name, ours, theirs in compared_rows(shop[0].figures)}
+    assert rows["sessions"] == ("12,900", "12,899,779")
+    assert rows["events per session, p90"] == ("39", "39")
+    assert rows["carts, % of events"][1] == "7.80"
+    assert rows["first event (UTC)"][1] == "2022-07-31 22:00"
 
 
 def test_what_comes_next_can_be_learned(shop):
@@ -171,8 +212,8 @@ def test_any_settings_make_a_shop_inside_its_days(tmp_path_factory, scale, days,
     path = tmp_path_factory.mktemp("shop") / "shop.jsonl"
     config = SynthConfig(scale=scale, days=days, seed=seed, ids=ids)
     summary = generate(config, path)
-    assert len(read(path)) == config.n_sessions == summary.sessions
-    assert START_MS <= summary.first_ts <= summary.last_ts < START_MS + days * DAY_MS
+    assert len(read(path)) == config.n_sessions == summary.figures.sessions
+    assert START_MS <= summary.figures.first_ts <= summary.figures.last_ts < START_MS + days * DAY_MS
 
 
 @pytest.mark.parametrize("wrong", [{"scale": 0}, {"days": 0}, {"seed": -1}, {"preset": "large"}, {"sede": 1}])
@@ -187,18 +228,25 @@ def test_an_output_that_cannot_be_made_is_named(tmp_path):
         generate(SynthConfig(scale=0.001), tmp_path)
     with pytest.raises(InputError, match=r"shop\.jsonl: cannot be created"):
         generate(SynthConfig(scale=0.001), tmp_path / "file" / "shop.jsonl")
+    with pytest.raises(InputError, match=r"shop\.csv: its name tells no format; let it end in one of \.jsonl, "):
+        generate(SynthConfig(scale=0.001), tmp_path / "shop.csv")
 
 
-@pytest.mark.parametrize("name", ["shop.jsonl", "shop.jsonl.gz", "shop.jsonl.zst"])
+@pytest.mark.parametrize("name", ["shop.jsonl", "shop.jsonl.gz", "shop.jsonl.zst", "shop.parquet"])
 def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch, name):
-    def no_space(self, chunk, file):
-        file.write(b"{")
-        raise OSError(errno.ENOSPC, "No space left on device")
+    writer = ParquetWriter if name.endswith(".parquet") else JsonlWriter
+    write = writer.write
+
+    def no_space(self, chunk):
+        if chunk.first:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, chunk)
 
     path = tmp_path / name
     path.write_bytes(b"before")
-    monkeypatch.setattr(synth._Text, "write", no_space)
+    monkeypatch.setattr(synth, "SESSIONS_PER_CHUNK", 64)
+    monkeypatch.setattr(writer, "write", no_space)
     with pytest.raises(RunFailed, match="No space left"):
-        generate(SynthConfig(scale=0.001), path)
+        generate(SynthConfig(scale=0.01), path)
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
