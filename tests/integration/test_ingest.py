@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from nextcart.config import IngestConfig, SplitConfig
 from nextcart.errors import InputError
+from nextcart.events import merge
 from nextcart.events.ingest import ingest
 from nextcart.events.readers import read_sessions
 from nextcart.events.split import split
-from nextcart.events.store import Store
+from nextcart.events.store import Store, overlapping
 from tests.raw_files import START, event, expected, line, many_lines, real, stored, write
 
 events = st.builds(
@@ -30,10 +31,11 @@ sessions = st.builds(
 files = st.lists(st.lists(sessions, min_size=1, max_size=5), min_size=1, max_size=3)
 
 
-@settings(max_examples=15, deadline=None)
-@given(files, st.booleans())
-def test_the_store_holds_what_a_plain_loop_finds(contents: list[list[str]], one_call: bool) -> None:
-    with tempfile.TemporaryDirectory() as folder:
+@settings(max_examples=20, deadline=None)
+@given(files, st.booleans(), st.sampled_from([1, 3, merge.EVENTS_PER_PART]))
+def test_the_store_holds_what_a_plain_loop_finds(contents: list[list[str]], one_call: bool, per_part: int) -> None:
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        patch.setattr(merge, "EVENTS_PER_PART", per_part)
         root = Path(folder) / "store"
         # A number of its own on each file: equal bytes would be one file.
         paths = [write(Path(folder) / f"{n}.jsonl", [*lines, " " * n]) for n, lines in enumerate(contents)]
@@ -261,6 +263,31 @@ def test_the_manifest_names_what_the_files_take_up(tmp_path: Path) -> None:
     first, second = Store.open(tmp_path / "store").manifest.sources
     assert (first.first_position, first.positions) == (0, 30)
     assert (second.first_position, second.positions, second.rejects) == (30, 301, {"bad_timestamp": 1})
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_a_log_too_large_for_one_sort_becomes_files_that_share_no_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: bool
+) -> None:
+    monkeypatch.setattr(merge, "EVENTS_PER_PART", 70)
+    lines = [
+        line(f"user '{number % 41}'" if text else number % 41, event(number % 7, START + number), event(1, START))
+        for number in range(200)
+    ]
+    told: list[tuple[str, int, int]] = []
+    first = write(tmp_path / "a.jsonl", lines[:150])
+    ingest([first, write(tmp_path / "b.jsonl", lines[150:])], tmp_path / "store", progress=lambda *s: told.append(s))
+    assert stored(tmp_path / "store") == expected([lines])
+    store = Store.open(tmp_path / "store")
+    files = store.manifest.splits["train"].files
+    assert len(files) > 3
+    assert max(file.events for file in files) < 140
+    assert not overlapping(files)
+    assert told[-1] == ("sort events", 400, 400)
+    # What comes later is held against all of them.
+    more = write(tmp_path / "c.jsonl", [lines[3], line("x" if text else 99, event())])
+    again = ingest([more], tmp_path / "store")
+    assert (again.added_events, again.duplicates) == (1, 2)
 
 
 def test_no_files(tmp_path: Path) -> None:

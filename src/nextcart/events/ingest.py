@@ -150,12 +150,12 @@ def _merge(
 ) -> tuple[list[int], SplitFacts]:
     """Put the staged events into place; gives the events kept of each file, and the split as it will be."""
     known = held.manifest.splits.get(order.split) if held.manifest else None
-    merged = held.staging / "merged.parquet"
     files = list(known.files) if known else []
-    kept = merge(connection, staged, merged, held.root, known, order.progress)
-    if any(kept):
-        path = f"events/{order.split}/{staged[0].base:012d}-{staged[0].file.sha256[:12]}.parquet"
-        held.place(merged, path)
+    merged, kept = merge(connection, staged, held.staging, held.root, known, order.progress)
+    name = f"events/{order.split}/{staged[0].base:012d}-{staged[0].file.sha256[:12]}"
+    for number, part in enumerate(merged):
+        path = f"{name}-{number:04d}.parquet"
+        held.place(part, path)
         files.append(stored_file(connection, held.root, path))
     return kept, count_split(connection, held.root, files, order.config.min_events)
 
