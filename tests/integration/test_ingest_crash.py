@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from nextcart.config import SplitConfig
-from nextcart.errors import StoreError
+from nextcart.errors import InputError, StoreError
 from nextcart.events.ingest import ingest
 from nextcart.events.split import split
 from nextcart.events.store import Store
@@ -182,18 +183,34 @@ def test_a_full_disk(tmp_path: Path, first: Path, more: Path, size: int) -> None
     ingest([more], root)
 
 
+@pytest.mark.parametrize("size", [0, 1000])
+def test_a_full_disk_while_a_split_is_written(tmp_path: Path, first: Path, size: int) -> None:
+    root = tmp_path / "store"
+    shutil.copytree(first, root)
+    before = digest(root)
+    process = start(root, before=LIMIT.format(bytes=size))
+    said, _ = process.communicate()
+    assert process.returncode == 1
+    assert said.startswith(f"RunFailed {root}: the disk is full")
+    assert digest(root) == before
+    assert unlisted(root) == set()
+    assert not (root / "staging").exists()
+    assert not split(root).already_there
+
+
 def test_one_writer_at_a_time(tmp_path: Path, first: Path, more: Path) -> None:
     root = tmp_path / "store"
     shutil.copytree(first, root)
     with writer(root):
-        with pytest.raises(StoreError, match="another nextcart process is writing to this store; wait until"):
+        me = rf"another nextcart process is writing to this store: '.+' \(process {os.getpid()} on host .+\); wait"
+        with pytest.raises(StoreError, match=me):
             ingest([more], root)
         with pytest.raises(StoreError, match="another nextcart process"):
             split(root)
         process = start(root, more)
         said, _ = process.communicate()
         assert process.returncode == 1
-        assert "another nextcart process" in said
+        assert f"(process {os.getpid()} on host" in said
         assert len(stored(root)) == 2000
     assert ingest([more], root).files[0].added
 
@@ -205,3 +222,33 @@ def test_who_reads_while_a_split_is_replaced_reads_to_the_end(tmp_path: Path, fi
     reader = Store.open(root)
     ingest([write(tmp_path / "b.jsonl", many_lines(3, first=900))], root)
     assert sum(len(batch) for batch in reader.batches("val_split")) == reader.manifest.splits["val_split"].events
+
+
+def test_a_first_ingest_that_fails_leaves_nothing_of_its_own(tmp_path: Path) -> None:
+    for root in (tmp_path / "new", tmp_path / "old"):
+        if root.name == "old":
+            (root / "records").mkdir(parents=True)
+        with pytest.raises(InputError, match="no events"):
+            ingest([write(tmp_path / "empty.jsonl", ['{"session": 1, "events": []}'])], root)
+    assert not (tmp_path / "new").exists()
+    assert [entry.name for entry in (tmp_path / "old").iterdir()] == ["records"]
+
+
+@pytest.mark.parametrize("name", ["events", "rejects", "staging"])
+def test_a_folder_with_somebodys_files_is_no_store_to_clean_up(tmp_path: Path, first: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "thesis.txt").write_text("years of work")
+    with pytest.raises(StoreError, match=f"is no event store, and its '{name}' would be in the way"):
+        ingest([write(tmp_path / "raw.jsonl", many_lines(3))], tmp_path)
+    assert (tmp_path / name / "thesis.txt").read_text() == "years of work"
+
+
+def test_records_stay_whatever_happens_to_the_store(tmp_path: Path, first: Path, more: Path) -> None:
+    root = tmp_path / "store"
+    shutil.copytree(first, root)
+    (root / "records").mkdir()
+    (root / "records" / "ingest-1.json").write_text("{}")
+    process = start(root, more, before=LIMIT.format(bytes=1000))
+    assert end(process) == 1
+    split(root)
+    assert (root / "records" / "ingest-1.json").read_text() == "{}"

@@ -27,7 +27,13 @@ _FORMATS: dict[str, Format] = {
 }
 _COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd"}
 _DIRECTORY = "this is a directory; name the files in it"
-_FULL = ("No space left", "File too large", "Disk quota exceeded", "max_temp_directory_size")
+_FULL = (
+    "No space left",
+    "File too large",
+    "Disk quota exceeded",
+    "max_temp_directory_size",
+    "No usable temporary directory",
+)
 
 
 @dataclass(frozen=True, slots=True)

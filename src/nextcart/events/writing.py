@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nextcart.errors import StoreError
+from nextcart.events.lock import LOCK, drop_lock, held
 from nextcart.events.schema import SPLITS, StoreManifest
 from nextcart.events.sources import writing_to
 from nextcart.events.store import ARRAYS, MANIFEST, read_manifest
 
-LOCK, STAGING = ".lock", "staging"
+STAGING = "staging"
 _DATA_FOLDERS = ("events", "rejects")
 
 
@@ -61,42 +61,38 @@ def writer(root: Path) -> Iterator[Writer]:
     """Hold the store in ``root`` for writing; what an earlier run left unfinished is removed first.
 
     Raises:
-        StoreError: another process is writing to it.
+        StoreError: another process is writing to it; or the folder is no store, and has files under a store's names.
         RunFailed: the folder cannot be written, or its disk is full.
     """
     if root.exists() and not root.is_dir():
         raise StoreError(f"{root}: the store's folder cannot be made, this is a file; name another --store")
-    made = not root.exists()
-    with writing_to(root):
-        root.mkdir(parents=True, exist_ok=True)
-        with _lock(root):
-            manifest = read_manifest(root)
-            _clean(root, manifest)
-            staging = root / STAGING
-            staging.mkdir()
-            try:
-                yield Writer(root, manifest, staging)
-            except BaseException:
-                # Frees the disk at once. After a success, files that the commit dropped stay for those who read them.
-                committed = read_manifest(root)
-                _clean(root, committed)
-                if made and committed is None:
-                    shutil.rmtree(root, ignore_errors=True)
-                raise
-            shutil.rmtree(staging, ignore_errors=True)
-
-
-@contextmanager
-def _lock(root: Path) -> Iterator[None]:
-    # The kernel gives a flock back when its process ends, however it ends.
-    with (root / LOCK).open("a+b") as file:
+    _refuse_others_files(root)
+    with writing_to(root), held(root, StoreError, "writing to this store") as made:
+        manifest = read_manifest(root)
+        _clean(root, manifest)
+        staging = root / STAGING
+        staging.mkdir()
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(
-                f"{root}: another nextcart process is writing to this store; wait until it has finished"
-            ) from None
-        yield
+            yield Writer(root, manifest, staging)
+        except BaseException:
+            # Frees the disk at once. After a success, files that the commit dropped stay for those who read them.
+            committed = read_manifest(root)
+            _clean(root, committed)
+            if committed is None:
+                for name in _DATA_FOLDERS:
+                    shutil.rmtree(root / name, ignore_errors=True)
+                drop_lock(root, with_folder=made)
+            raise
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _refuse_others_files(root: Path) -> None:
+    """Cleaning up removes what no manifest lists, which must be the leavings of an ingest and nobody's work."""
+    there = [name for name in (*_DATA_FOLDERS, STAGING) if (root / name).exists()]
+    if there and not (root / MANIFEST).exists() and not (root / LOCK).exists():
+        raise StoreError(
+            f"{root}: is no event store, and its '{there[0]}' would be in the way; name another --store, or move it"
+        )
 
 
 def _clean(root: Path, manifest: StoreManifest | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
@@ -35,7 +36,14 @@ MODEL_NAMES = ("top_sellers", "covisitation", "bought_together", "item2vec", "hy
 PAGE_BYTES = 4096
 BEST_FIRST = ("hybrid", "covisitation", "item2vec", "bought_together", "top_sellers")
 
-AnyModel = TopSellers | Covisitation | BoughtTogether | Item2vec | Hybrid
+FittedModel = TopSellers | Covisitation | BoughtTogether | Item2vec
+AnyModel = FittedModel | Hybrid
+Keep = Callable[[type[FittedModel], Callable[[], FittedModel]], FittedModel]
+"""Gives a kind's fitted model: by the call that fits it, or from where it was kept."""
+
+
+def _fit_anew(_: type[FittedModel], fit: Callable[[], FittedModel]) -> FittedModel:
+    return fit()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +83,18 @@ class Recommender:
         options: FitOptions,
         only: Iterable[str] | None = None,
         timed: Callable[[str], AbstractContextManager[object]] = nullcontext,
+        keep: Keep = _fit_anew,
     ) -> Recommender:
         """Fit all models, or top sellers and those named; ``timed(name)`` is entered around each fit.
+
+        Args:
+            vocabulary: the catalogue.
+            arrays: what is learned from.
+            config: the models' definitions.
+            options: the circumstances.
+            only: names of models; None fits all.
+            timed: measures a fit.
+            keep: may keep what a fit gives, and give back what was kept instead.
 
         Raises:
             InputError: a name is no model.
@@ -86,7 +104,7 @@ class Recommender:
         for kind in (TopSellers, Covisitation, BoughtTogether, Item2vec):
             if kind.name in wanted:
                 with timed(kind.name):
-                    fitted[kind.name] = kind.fit(arrays, getattr(config, kind.name), options)
+                    fitted[kind.name] = keep(kind, partial(kind.fit, arrays, getattr(config, kind.name), options))
         if Hybrid.name in wanted:
             fitted[Hybrid.name] = Hybrid(config.hybrid, *_members(fitted))
         return cls(vocabulary, fitted)

@@ -134,11 +134,14 @@ def write_whole(file: Path, text: str) -> None:
     # One fixed name beside it: what a killed run left there is overwritten, not gathered.
     beside = file.with_name(f".{file.name}.tmp")
     beside.unlink(missing_ok=True)
-    with beside.open("x", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    beside.replace(file)
+    try:
+        with beside.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)
     sync(file.parent)
 
 

@@ -20,6 +20,7 @@ FULL = "the disk is full .*; free some space on it, .* and run the same command 
         (OSError(errno.EFBIG, "File too large"), RunFailed, FULL),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), RunFailed, FULL),
         (duckdb.IOException("Could not write: No space left on device"), RunFailed, FULL),
+        (FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"), RunFailed, FULL),
         (duckdb.OutOfMemoryException("max_temp_directory_size reached"), RunFailed, FULL),
         (
             duckdb.OutOfMemoryException("no"),
