@@ -22,7 +22,7 @@ demo: $(STAMP) ## raw events to a promoted version, on real purchases
 	@$(BIN)/nextcart demo
 
 test: $(STAMP) lint ## lint, then every test, against real services
-	@scripts/system-packages.sh chromium
+	@scripts/system-packages.sh chromium default-jre-headless:java
 	@$(BIN)/python -m pytest
 
 lint: $(STAMP) ## ruff and mypy

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Install the named Debian packages that are missing; as root, or with a sudo that asks no password.
+# NAME, or NAME:COMMAND where the package is not needed as soon as there is a command of another name.
 set -euo pipefail
 
 missing=()
 for package in "$@"; do
-  dpkg -s "$package" >/dev/null 2>&1 || command -v "$package" >/dev/null || missing+=("$package")
+  name=${package%%:*} command=${package##*:}
+  dpkg -s "$name" >/dev/null 2>&1 || command -v "$command" >/dev/null || missing+=("$name")
 done
 [ ${#missing[@]} -eq 0 ] && exit 0
 

@@ -56,7 +56,7 @@ class IngestConfig(Section):
     """Sessions with fewer events are counted as short; they stay in the store."""
     max_future_days: NotNegative = 1.0
     """An event later than this many days from now is rejected."""
-    memory_limit_mib: Positive = 8192
+    memory_limit_mib: Positive = 2560
     """What DuckDB may hold before it spills to disk."""
     threads: Positive = 2
     """Threads of DuckDB."""
@@ -223,6 +223,21 @@ class EvaluationConfig(Section):
     """Events before the target that the models are shown."""
 
 
+class SparkConfig(Section):
+    """Where and how ``--engine spark`` counts."""
+
+    master: str = "local[2]"
+    """Spark's master: ``local[2]`` is two threads of this machine; ``spark://host:7077``, ``yarn`` or ``k8s://…``."""
+    memory_mib: Positive = 4096
+    """Memory of Spark's driver, which on a local master is all of Spark."""
+    store_uri: str | None = None
+    """How Spark's workers name the store's folder, such as ``s3a://shop/store``; None: by its path."""
+    scratch_uri: str | None = None
+    """A folder that Spark's workers write and this machine reads, for answers; None: the system's temporary folder."""
+    conf: dict[Annotated[str, Field(pattern=r"^spark\.")], str] = {}
+    """Any other settings of Spark, by their own names."""
+
+
 class ServingConfig(Section):
     """The HTTP service and its limits."""
 
@@ -273,6 +288,7 @@ class Settings(BaseSettings):
     models: ModelsConfig = ModelsConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    spark: SparkConfig = SparkConfig()
     serving: ServingConfig = ServingConfig()
 
     @classmethod

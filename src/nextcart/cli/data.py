@@ -7,7 +7,7 @@ from typing import Annotated, cast
 
 import typer
 
-from nextcart.cli.options import STORE, ConfigOption, JsonOption, StoreOption, mapping, one_of, valid
+from nextcart.cli.options import STORE, ConfigOption, EngineOption, JsonOption, StoreOption, mapping, one_of, valid
 from nextcart.cli.output import moment, out, print_json, shown_progress, table
 
 SplitOption = Annotated[str, typer.Option("--split", help="Where the events go: train, or test for held-out ones.")]
@@ -36,7 +36,7 @@ def ingest(
     from nextcart.config import load_settings
     from nextcart.events.id_types import IdChoice
     from nextcart.events.ingest import IngestSplit
-    from nextcart.events.ingest import ingest as run
+    from nextcart.pipeline.steps import ingest as run
 
     settings = load_settings(config)
     with shown_progress() as progress:
@@ -60,20 +60,22 @@ def profile(
     store: StoreOption = STORE,
     split: Annotated[str, typer.Option("--split", help="train, test, train_split or val_split.")] = "train",
     output: Annotated[Path, typer.Option("--output", help="The HTML page to write.")] = Path("var/profile.html"),
+    engine: EngineOption = "local",
+    config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Look at the events: a summary here, every figure and chart on one self-contained HTML page.
 
     Example: nextcart profile --output profile.html
     """
-    from nextcart.events.profile import profile as run
-    from nextcart.events.profile_page import write_page
+    from nextcart.config import load_settings
+    from nextcart.events.engine import ENGINES, opener
     from nextcart.events.profile_text import summary_rows
-    from nextcart.events.store import Store
+    from nextcart.pipeline.steps import profile as run
 
+    opens = opener(one_of(engine, ENGINES, "--engine"), load_settings(config).spark)
     with shown_progress() as progress:
-        found = run(Store.open(store), split, progress)
-    write_page(found, output)
+        found = run(store, split, output, progress, opener=opens)
     if json:
         print_json({**found.as_dict(), "page": str(output)})
         return
@@ -86,6 +88,7 @@ def split(
     method: Annotated[str | None, typer.Option("--method", help="percentile (of session ends) or days.")] = None,
     quantile: Annotated[float | None, typer.Option("--quantile", help="For percentile: share that trains.")] = None,
     days: Annotated[float | None, typer.Option("--days", help="For days: length of the validation part.")] = None,
+    engine: EngineOption = "local",
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -95,6 +98,7 @@ def split(
     """
     from nextcart.config import SplitConfig, load_settings
     from nextcart.errors import InputError
+    from nextcart.events.engine import ENGINES, opener
     from nextcart.pipeline.steps import split as run
 
     if method is None:
@@ -106,8 +110,9 @@ def split(
     unused = ("quantile", quantile) if chosen.method == "days" else ("days", days)
     if unused[1] is not None:
         raise InputError(f"--{unused[0]}: means nothing for --method {chosen.method}; leave it out")
+    opens = opener(one_of(engine, ENGINES, "--engine"), settings.spark)
     with shown_progress() as progress:
-        summary = run(store, chosen, progress, resources=settings.ingest)
+        summary = run(store, chosen, progress, resources=settings.ingest, opener=opens)
     if json:
         print_json(summary.as_dict())
         return
@@ -123,7 +128,7 @@ def split(
 
 
 def synth(
-    output: Annotated[Path, typer.Option("--output", help="OTTO JSONL to write; .gz or .zst compress it.")],
+    output: Annotated[Path, typer.Option("--output", help="File to write: .jsonl, .jsonl.gz, .jsonl.zst or .parquet.")],
     preset: Annotated[
         str, typer.Option("--preset", help="small, or otto for the shape of the OTTO dataset.")
     ] = "small",
@@ -133,11 +138,12 @@ def synth(
     ids: Annotated[str, typer.Option("--ids", help="int64 or string.")] = "int64",
     json: JsonOption = False,
 ) -> None:
-    """Write a seeded synthetic shop of clicks, carts and orders.
+    """Write a seeded synthetic shop of clicks, carts and orders; its figures are shown beside OTTO's.
 
     Example: nextcart synth --preset otto --scale 0.005 --seed 1 --output shop.jsonl.gz
     """
     from nextcart.events.synth import SynthConfig, generate
+    from nextcart.events.synth_figures import compared_rows
 
     config = valid(SynthConfig, {"preset": preset, "scale": scale, "seed": seed, "days": days, "ids": ids})
     with shown_progress() as progress:
@@ -145,4 +151,5 @@ def synth(
     if json:
         print_json(summary.as_dict())
         return
-    out.print(table(None, ("figure", "value"), [(key, str(value)) for key, value in summary.as_dict().items()]))
+    out.print(table(None, ("figure", "this shop", "OTTO"), compared_rows(summary.figures)))
+    out.print(f"{summary.output}: {summary.bytes:,} bytes", markup=False)

@@ -29,6 +29,9 @@ VersionOption = Annotated[
     typer.Option("--version", help="A version, the start of one, an alias, or 'latest'; default: production."),
 ]
 ModelOption = Annotated[str | None, typer.Option("--model", help="One model; default: the best that the version has.")]
+EngineOption = Annotated[
+    str, typer.Option("--engine", help="local, or spark for what one machine cannot hold (see docs/how-to/spark.md).")
+]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=1000, help="Items a list.")]
 NamesOption = Annotated[
     Path | None, typer.Option("--names", help="CSV with the columns aid and name, to show names beside ids.")

@@ -10,11 +10,13 @@ from nextcart.cli.options import (
     MODELS,
     STORE,
     ConfigOption,
+    EngineOption,
     JsonOption,
     ModelsOption,
     StoreOption,
     VersionOption,
     comma_list,
+    one_of,
 )
 from nextcart.cli.output import out, print_json, shown_progress, table
 
@@ -26,6 +28,10 @@ def train(
     on: Annotated[
         str | None, typer.Option("--on", help="all or train_split; default: the training split where one was made.")
     ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Fit every model, also those that a run that died had fitted.")
+    ] = False,
+    engine: EngineOption = "local",
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -35,12 +41,22 @@ def train(
     """
     from nextcart.cli.tables import best_line
     from nextcart.config import load_settings
+    from nextcart.events.engine import ENGINES, opener
     from nextcart.events.store import Store
     from nextcart.pipeline.steps import train as run
 
     settings = load_settings(config)
     with shown_progress() as progress:
-        manifest = run(Store.open(store), models, settings, on=on, only=comma_list(only), progress=progress)
+        manifest = run(
+            Store.open(store),
+            models,
+            settings,
+            on=on,
+            only=comma_list(only),
+            fresh=fresh,
+            opener=opener(one_of(engine, ENGINES, "--engine"), settings.spark),
+            progress=progress,
+        )
     if json:
         print_json(manifest.model_dump(mode="json"))
         return

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from nextcart.events.engine import Engine
 from nextcart.events.store import Store
 from nextcart.types import TYPE_NAMES, Int64s, Objective, Progress, no_progress
 
@@ -118,23 +119,27 @@ class Profile:
         return asdict(self)
 
 
-def profile(store: Store, split: str = "train", progress: Progress = no_progress) -> Profile:
-    """Compute the figures of `split`.
+def profile(
+    store: Store, split: str = "train", progress: Progress = no_progress, *, engine: Engine | None = None
+) -> Profile:
+    """Compute the figures of `split`, by DuckDB or the engine given.
 
     Raises:
         StoreMissing: the store has no such split.
     """
     name = store.require(split)
     facts = store.manifest.splits[name]
-    parts = 1 + facts.events // EVENTS_PER_PART
+    # Parts are for DuckDB, which holds the lists of items of all sessions at once.
+    parts = 1 + facts.events // EVENTS_PER_PART if engine is None else 1
     steps = parts + 2
-    hours = store.run("profile_hours", split=name)
+    run = store.run if engine is None else engine.run
+    hours = run("profile_hours", split=name)
     progress("profile", 1, steps)
-    items = store.run("profile_items", split=name)
+    items = run("profile_items", split=name)
     progress("profile", 2, steps)
     counted = []
     for part in range(parts):
-        counted.append(store.run("profile_sessions", split=name, parts=parts, part=part))
+        counted.append(run("profile_sessions", split=name, parts=parts, part=part))
         progress("profile", 3 + part, steps)
     origin = "test" if name == "test" else "train"
     sources = tuple(source.name for source in store.manifest.sources if source.split == origin)

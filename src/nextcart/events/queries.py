@@ -43,6 +43,18 @@ def query(name: str) -> Query:
         raise InputError(f"there is no query '{name}'; the names are {', '.join(sorted(queries()))}") from None
 
 
+def asked(name: str, given: Mapping[str, object]) -> Query:
+    """The query of that name, where just its parameters are given.
+
+    Raises:
+        InputError: there is no such query, or a parameter is missing or unknown.
+    """
+    found = query(name)
+    if found.parameters != given.keys():
+        raise InputError(f"query '{name}' takes {sorted(found.parameters)}, not {sorted(given)}; give just those")
+    return found
+
+
 def parse(text: str) -> Mapping[str, Query]:
     """Read blocks of ``-- name: NAME --``, a line ``-- purpose`` and one statement."""
     heads = list(_HEAD.finditer(text))

@@ -3,6 +3,9 @@
 -- events_val_split (the same columns without split) and
 -- sessions(split, session, start_ts, end_ts, events, clicks, carts, orders) of the splits train and test.
 -- type: 0 clicks, 1 carts, 2 orders; ts: Unix milliseconds, UTC; $name: a parameter.
+-- DuckDB's dialect, which SQLGlot transpiles for Spark; a test runs every block on both. So: ::double on literals, since
+-- decimals divide differently; no percentile_disc and no abs(hash(…)), which become something else or overflow there.
+-- Places are by weight as float32, in which models keep it, then the more popular item, then the smaller id.
 
 -- name: popularity --
 -- The most frequent items of a split, with their events by type.
@@ -76,12 +79,12 @@ from (
     select
         session,
         count(*) as events,
-        len(list_distinct(list(aid))) as items,
+        array_length(list_distinct(list(aid))) as items,
         bool_or(type = 0) as clicks,
         bool_or(type = 1) as carts,
         bool_or(type = 2) as orders
     from events
-    where split = $split and abs(hash(session)) % $parts = $part
+    where split = $split and (hash(session) & 65535) % $parts = $part
     group by session
 )
 group by events, items, clicks, carts, orders
@@ -95,8 +98,186 @@ with lengths as (
     where split = $split
     group by session
     having count(*) >= $least
+),
+median as (
+    select min(events) as events
+    from (
+        select events, sum(count(*)) over (order by events) as reached, sum(count(*)) over () as total
+        from lengths
+        group by events
+    )
+    where 2 * reached >= total
 )
 select session
-from lengths
-order by abs(events - (select quantile_disc(events, 0.5) from lengths)), session
+from lengths cross join median
+order by abs(lengths.events - median.events), session
 limit 1;
+
+-- name: session_times --
+-- When each training session begins and ends.
+select session, min(ts) as start_ts, max(ts) as end_ts
+from events_train
+group by session;
+
+-- name: ends_by_hour --
+-- Training sessions that end in each hour since 1970; of the kept table session_times.
+select end_ts // 3600000 as hour, count(*) as sessions
+from session_times
+group by end_ts // 3600000
+order by hour;
+
+-- name: ends_of_hour --
+-- Training sessions that end at each time within one hour; of the kept table session_times.
+select end_ts, count(*) as sessions
+from session_times
+where end_ts // 3600000 = $hour
+group by end_ts
+order by end_ts;
+
+-- name: sides_percentile --
+-- The side of each training session by its end, and the time that events for training lie before.
+select session, if(end_ts <= $cut, 'train_split', 'val_split') as side, $cut + 1 as before_ts
+from session_times;
+
+-- name: sides_days --
+-- The same by OTTO's rule: later sessions validate, earlier ones train with what they have before the cut.
+select session, if(min(ts) > $cut, 'val_split', 'train_split') as side, $cut as before_ts
+from events_train
+group by session
+having min(ts) > $cut or count(*) filter (where ts < $cut) >= $least;
+
+-- name: split_part --
+-- The events of one side of the sessions $first to $last, in the store's order; of the kept table sides.
+select e.session, e.aid, e.ts, e.type, e.position
+from events_train as e join sides on sides.session = e.session
+where
+    e.session >= $first and e.session <= $last
+    and sides.side = $side and (sides.side = 'val_split' or e.ts < sides.before_ts)
+order by e.session, e.ts, e.position;
+
+-- name: session_items --
+-- Which items each session touched, in the store's order: what item2vec learns from.
+select session, aid
+from events
+where split = $split
+order by session, ts, position;
+
+-- name: top_sellers --
+-- Every item's recency-weighted popularity, by type and overall; ages count from the newest event.
+with newest as (
+    select max(ts) as ts from events where split = $split
+),
+recent as (
+    select e.aid, e.type, exp(-$decay_per_day * (newest.ts - e.ts) / 86400000::double) as weight
+    from events as e cross join newest
+    where e.split = $split
+),
+scored as (
+    select
+        aid,
+        $clicks * sum(case when type = 0 then weight else 0::double end) as clicks,
+        $carts * sum(case when type = 1 then weight else 0::double end) as carts,
+        $orders * sum(case when type = 2 then weight else 0::double end) as orders
+    from recent
+    group by aid
+)
+select aid, clicks + carts + orders as overall, clicks, carts, orders
+from scored;
+
+-- name: covisitation --
+-- Each item's best neighbours: what follows it soon in a session, by the decayed weight of every such pair.
+with numbered as (
+    select session, aid, ts, type, row_number() over (partition by session order by ts desc, position desc) as back
+    from events
+    where split = $split
+),
+tail as (
+    select session, aid, ts, type, back from numbered where back <= $last_events
+),
+pairs as (
+    select
+        a.aid,
+        b.aid as neighbour,
+        sum(
+            case b.type when 0 then $clicks when 1 then $carts else $orders end
+            * exp(-$decay_per_hour * (b.ts - a.ts) / 3600000::double)
+        ) as weight
+    from tail as a join tail as b on b.session = a.session
+    where b.ts > a.ts
+        and b.ts - a.ts <= $window_ms
+        and ($keep_diagonal or b.aid <> a.aid)
+        and ($look_back_events = 0 or a.back - b.back <= $look_back_events)
+    group by a.aid, b.aid
+),
+items as (
+    select aid, count(*) as events from events where split = $split group by aid
+),
+ranked as (
+    select
+        pairs.aid,
+        pairs.neighbour,
+        pairs.weight,
+        row_number() over (
+            partition by pairs.aid order by pairs.weight::real desc, items.events desc, pairs.neighbour
+        ) as place
+    from pairs join items on items.aid = pairs.neighbour
+    where pairs.weight > 0
+)
+select aid, neighbour, weight, place
+from ranked
+where place <= $top_n;
+
+-- name: bought_together --
+-- Each item's best complements: carts and orders of one session, counted once, by shrunk conditional probability.
+with numbered as (
+    select session, aid, ts, row_number() over (partition by session order by ts desc, position desc) as back
+    from events
+    where split = $split and type in (1, 2)
+),
+bought as (
+    select session, aid, ts from numbered where back <= $max_basket_events
+),
+support as (
+    select aid, count(distinct session) as sessions from bought group by aid
+),
+baskets as (
+    select count(distinct session) as sessions from bought
+),
+near as (
+    select distinct a.session, a.aid, b.aid as neighbour
+    from bought as a join bought as b on b.session = a.session
+    where b.aid <> a.aid and abs(b.ts - a.ts) <= $window_ms
+),
+together as (
+    select aid, neighbour, count(*) as sessions
+    from near
+    group by aid, neighbour
+    having count(*) >= $min_support
+),
+scored as (
+    select
+        together.aid,
+        together.neighbour,
+        together.sessions::double / (a.sessions + $shrinkage)
+            / pow(b.sessions::double / baskets.sessions, $popularity_power) as weight
+    from together
+        join support as a on a.aid = together.aid
+        join support as b on b.aid = together.neighbour
+        cross join baskets
+),
+items as (
+    select aid, count(*) as events from events where split = $split group by aid
+),
+ranked as (
+    select
+        scored.aid,
+        scored.neighbour,
+        scored.weight,
+        row_number() over (
+            partition by scored.aid order by scored.weight::real desc, items.events desc, scored.neighbour
+        ) as place
+    from scored join items on items.aid = scored.neighbour
+)
+select aid, neighbour, weight, place
+from ranked
+where place <= $top_n;

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 
 from nextcart.config import IngestConfig, SplitConfig
 from nextcart.errors import InputError
+from nextcart.events.engine import DuckdbEngine, Engine, EngineOpener
 from nextcart.events.facts import count_split, stored_file
-from nextcart.events.merge import STORED_AS
-from nextcart.events.progress import watched
-from nextcart.events.schema import DERIVED_SPLITS, SplitFacts, SplitName, SplitRecord, StoreManifest, fingerprint
-from nextcart.events.store import Store, literal
+from nextcart.events.schema import DERIVED_SPLITS, SplitName, SplitRecord, StoredFile, StoreManifest, fingerprint
+from nextcart.events.store import Store, literal, overlapping
 from nextcart.events.writing import Writer, writer
-from nextcart.types import Progress, no_progress
+from nextcart.types import Id, Progress, no_progress
 
 DAY_MS = 86_400_000
 MIN_TRAIN_EVENTS = 2
@@ -72,6 +76,7 @@ def split(
     progress: Progress = no_progress,
     *,
     resources: IngestConfig | None = None,
+    opener: EngineOpener | None = None,
 ) -> SplitSummary:
     """Write the splits ``train_split`` and ``val_split`` of the store, in place of those it has.
 
@@ -85,6 +90,7 @@ def split(
         config: method and numbers.
         progress: told how far each part is written.
         resources: threads, memory and ``min_events`` as for an ingest.
+        opener: opens the engine that cuts and sorts; None is DuckDB.
 
     Raises:
         StoreMissing: there is no store, or it has no training events.
@@ -96,14 +102,11 @@ def split(
     Store.open(store).require("train")
     with writer(store) as held:
         now = Store(store, _manifest(held))
-        with now.connect() as connection:
-            connection.execute(f"set temp_directory = {literal(held.staging / 'spill')}")
-            connection.execute(f"set memory_limit = '{resources.memory_limit_mib}MiB'")
-            connection.execute(f"set threads = {resources.threads}")
-            record = _record(connection, config)
+        with _duckdb(now, held, resources) as connection, _engine(now, connection, opener) as engine:
+            record = _record(engine, now.manifest, config)
             made = now.manifest.split == record
             if not made:
-                _write_parts(held, connection, now.manifest, record, resources, progress)
+                _write_parts(held, engine, connection, now.manifest, record, resources, progress)
         return _summary(Store.open(store), record, already_there=made)
 
 
@@ -113,21 +116,48 @@ def _manifest(held: Writer) -> StoreManifest:
     return held.manifest
 
 
-def _record(connection: duckdb.DuckDBPyConnection, config: SplitConfig) -> SplitRecord:
-    """The cut; asks the store's training events."""
+@contextmanager
+def _duckdb(store: Store, held: Writer, resources: IngestConfig) -> Iterator[duckdb.DuckDBPyConnection]:
+    with store.connect() as connection:
+        connection.execute(f"set temp_directory = {literal(held.staging / 'spill')}")
+        connection.execute(f"set memory_limit = '{resources.memory_limit_mib}MiB'")
+        connection.execute(f"set threads = {resources.threads}")
+        yield connection
+
+
+def _engine(
+    store: Store, connection: duckdb.DuckDBPyConnection, opener: EngineOpener | None
+) -> AbstractContextManager[Engine]:
+    return nullcontext(DuckdbEngine(connection)) if opener is None else opener(store)
+
+
+def _record(engine: Engine, manifest: StoreManifest, config: SplitConfig) -> SplitRecord:
+    """The cut; by ``percentile`` it is the nearest rank of the sessions' ends."""
+    train = manifest.splits["train"]
     if config.method == "percentile":
         parameter = config.quantile
-        query = f"select quantile_disc(end_ts, {config.quantile!r}) from sessions where split = 'train'"
-        cut = connection.execute(query).fetchall()[0][0]
+        engine.keep("session_times", "session_times")
+        # Of the quantile as it is written: 0.7 is 7 / 10, and not the double a little below.
+        cut = _end_of_rank(engine, ceil(Fraction(repr(config.quantile)) * train.sessions))
     else:
         parameter = config.days
-        newest = connection.execute("select max(ts) from events_train").fetchall()[0][0]
-        cut = newest - round(config.days * DAY_MS)
+        cut = train.last_ts - round(config.days * DAY_MS)
     return SplitRecord(method=config.method, parameter=parameter, cut_ts=cut)
+
+
+def _end_of_rank(engine: Engine, rank: int) -> int:
+    """When the session ends that has this rank by its end, from 1; first the hour, so that no engine sorts them all."""
+    hours = engine.run("ends_by_hour")
+    reached = np.cumsum(hours.column("sessions").to_numpy())
+    at = int(np.searchsorted(reached, rank))
+    rank -= int(reached[at - 1]) if at else 0
+    ends = engine.run("ends_of_hour", hour=hours.column("hour")[at].as_py())
+    return int(ends.column("end_ts")[int(np.searchsorted(np.cumsum(ends.column("sessions").to_numpy()), rank))].as_py())
 
 
 def _write_parts(
     held: Writer,
+    engine: Engine,
     connection: duckdb.DuckDBPyConnection,
     manifest: StoreManifest,
     record: SplitRecord,
@@ -135,49 +165,31 @@ def _write_parts(
     progress: Progress,
 ) -> None:
     print_of_all = fingerprint(manifest.sources, manifest.session_type, manifest.aid_type, record)
-    connection.execute(_SIDES[record.method].format(cut=record.cut_ts))
+    if record.method == "percentile":
+        engine.keep("sides", "sides_percentile", cut=record.cut_ts)
+    else:
+        engine.keep("sides", "sides_days", cut=record.cut_ts, least=MIN_TRAIN_EVENTS)
     splits = dict(manifest.splits)
     for name in DERIVED_SPLITS:
-        splits[name] = _write_part(held, connection, name, record, print_of_all, resources.min_events, progress)
+        files = []
+        for number, (first, last) in enumerate(_ranges(manifest.splits["train"].files)):
+            staged = held.staging / f"{name}.parquet"
+            if engine.write(staged, progress, f"split {name}", "split_part", side=name, first=first, last=last):
+                path = f"events/{name}/{print_of_all[:16]}-{number:04d}.parquet"
+                held.place(staged, path)
+                files.append(stored_file(connection, held.root, path))
+        if not files:
+            raise InputError(_empty(name, record))
+        splits[name] = count_split(connection, held.root, files, resources.min_events)
     held.commit(manifest.model_copy(update={"splits": splits, "split": record, "fingerprint": print_of_all}))
 
 
-_SIDES = {
-    "percentile": """
-        create temp table sides as
-        select session, if(end_ts <= {cut}, 'train_split', 'val_split') as side, {cut} + 1 as before_ts
-        from sessions where split = 'train'
-    """,
-    "days": f"""
-        create temp table sides as
-        select session, if(min(ts) > {{cut}}, 'val_split', 'train_split') as side, {{cut}} as before_ts
-        from events_train group by session
-        having side = 'val_split' or count(*) filter (where ts < {{cut}}) >= {MIN_TRAIN_EVENTS}
-    """,
-}
-"""The side of each session, and the time that the events of a training session lie before."""
-
-
-def _write_part(
-    held: Writer,
-    connection: duckdb.DuckDBPyConnection,
-    name: SplitName,
-    record: SplitRecord,
-    print_of_all: str,
-    min_events: int,
-    progress: Progress,
-) -> SplitFacts:
-    staged = held.staging / f"{name}.parquet"
-    events = "select e.* from events_train as e join sides using (session)"
-    keep = f"side = '{name}'" + (" and ts < before_ts" if name == "train_split" else "")
-    statement = f"copy ({events} where {keep} order by e.session, ts, position) to {literal(staged)} {STORED_AS}"
-    with watched(connection, progress, f"split {name}", 100):
-        written = connection.execute(statement).fetchall()[0][0]
-    if not written:
-        raise InputError(_empty(name, record))
-    path = f"events/{name}/{print_of_all[:16]}.parquet"
-    held.place(staged, path)
-    return count_split(connection, held.root, [stored_file(connection, held.root, path)], min_events)
+def _ranges(files: Sequence[StoredFile]) -> list[tuple[Id, Id]]:
+    """Sessions, from first to last, that are cut and sorted at a time: file by file where no session lies in two."""
+    if overlapping(files):
+        ids = [id_ for file in files for id_ in (file.first_session, file.last_session)]
+        return [(min(ids), max(ids))]
+    return [(file.first_session, file.last_session) for file in files]
 
 
 def _empty(name: SplitName, record: SplitRecord) -> str:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from nextcart.errors import InputError, StoreError, StoreMissing
-from nextcart.events.queries import query
+from nextcart.events.queries import asked
 from nextcart.events.schema import SPLITS, SplitName, StoredFile, StoreManifest
 from nextcart.types import Id, IdType
 
@@ -74,23 +74,22 @@ class Store:
                 f"{self.root}: a file of the store cannot be read ({first_line(error)}); "
                 "remove the folder and ingest again"
             ) from None
-        connection.execute(
-            "create view events as " + _union(f"select '{n}' as split, * from events_{n}" for n in SPLITS)
-        )
-        connection.execute("create view sessions as " + _union(_SESSIONS.format(name=n) for n in SPLITS[:2]))
+        for view, sql in views_over_splits().items():
+            connection.execute(f"create view {view} as {sql}")
         return connection
 
     def run(self, name: str, **params: object) -> pa.Table:
         """The answer of the query ``name`` of ``queries.sql``, with its named parameters.
 
         Raises:
-            InputError: there is no such query, or a parameter is missing or unknown.
+            InputError: there is no such query, a parameter is missing or unknown, or the query reads a kept table.
         """
-        asked = query(name)
-        if asked.parameters != params.keys():
-            raise InputError(f"query '{name}' takes {sorted(asked.parameters)}, not {sorted(params)}; give just those")
+        sql = asked(name, params).sql
         with self.connect() as connection:
-            return connection.sql(asked.sql, params=params).to_arrow_table()
+            try:
+                return connection.sql(sql, params=params).to_arrow_table()
+            except duckdb.CatalogException:
+                raise InputError(f"query '{name}' reads a table that an engine keeps; ask it by that engine") from None
 
     def batches(self, split: str) -> Iterator[pa.RecordBatch]:
         """The events of a split, sorted by (session, ts, position), streamed in batches of at most a million rows.
@@ -155,6 +154,14 @@ select '{name}' as split, session, min(ts) as start_ts, max(ts) as end_ts, count
     count(*) filter (where type = 0) as clicks, count(*) filter (where type = 1) as carts,
     count(*) filter (where type = 2) as orders
 from events_{name} group by session"""
+
+
+def views_over_splits() -> dict[str, str]:
+    """SQL of the views ``events`` and ``sessions``, which rest on those of the splits."""
+    return {
+        "events": _union(f"select '{name}' as split, * from events_{name}" for name in SPLITS),
+        "sessions": _union(_SESSIONS.format(name=name) for name in SPLITS[:2]),
+    }
 
 
 def read_manifest(root: Path) -> StoreManifest | None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from itertools import chain
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from nextcart.errors import InputError
@@ -15,7 +16,7 @@ from nextcart.events.store import Store
 from nextcart.models import kept_arrays
 from nextcart.models.model import TrainingArrays
 from nextcart.models.vocabulary import Vocabulary
-from nextcart.types import TYPE_NAMES, Int64s, Progress, SessionBatch, no_progress
+from nextcart.types import TYPE_NAMES, Id, Int64s, Progress, SessionBatch, no_progress
 
 TYPE_NUMBER = {name: number for number, name in enumerate(TYPE_NAMES)}
 
@@ -64,18 +65,29 @@ def _read(
 ) -> Iterator[tuple[kept_arrays.Columns, Int64s]]:
     """The events of a split in batches: items, ts and types, and the places where sessions start."""
     total = store.manifest.splits[split].events
-    done, last_session = 0, None
+    done = 0
+    last_session: Id | None = None
     for batch in store.batches(split):
         items = vocabulary.rows_of_arrow(batch.column("aid"))
-        runs = pc.run_end_encode(batch.column("session"))
-        ends = np.from_dlpack(runs.run_ends).astype(np.int64)
-        begins = np.concatenate([[0], ends[:-1]]) + done
-        # A session may go on from the batch before.
-        goes_on = runs.values[0].as_py() == last_session
-        yield (items, np.from_dlpack(batch.column("ts")), np.from_dlpack(batch.column("type"))), begins[int(goes_on) :]
-        last_session = runs.values[-1].as_py()
+        begins, last_session = session_starts(batch.column("session"), done, last_session)
+        yield (items, np.from_dlpack(batch.column("ts")), np.from_dlpack(batch.column("type"))), begins
         done += len(batch)
         progress("reading sessions", done, total)
+
+
+def session_starts(sessions: pa.Array, done: int, before: Id | None) -> tuple[Int64s, Id]:
+    """Where sessions start in a batch of events in session order, and the last one, which the next batch may go on.
+
+    Args:
+        sessions: the session of each event, at least one.
+        done: events of earlier batches.
+        before: the last session of those.
+    """
+    runs = pc.run_end_encode(sessions)
+    ends = np.from_dlpack(runs.run_ends).astype(np.int64)
+    begins = np.concatenate([[0], ends[:-1]]) + done
+    goes_on = runs.values[0].as_py() == before
+    return begins[int(goes_on) :], runs.values[-1].as_py()
 
 
 def session_batch(vocabulary: Vocabulary, sessions: Sequence[Session]) -> SessionBatch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,21 @@ class NeighbourLists:
         np.cumsum(sizes, out=offsets[1:])
         used = np.arange(items.shape[1], dtype=np.int32) < sizes[:, None]
         return cls(frozen(offsets), frozen(items[used]), frozen(weights[used]))
+
+    @classmethod
+    def from_places(cls, n_items: int, rows: Int32s, neighbours: Int32s, weights: Float32s, places: Int32s) -> Self:
+        """Pack neighbours that come in any order, each with its item's row and its place in that item's list, from 1.
+
+        All have shape (n_neighbours,); the places of an item are 1, 2, 3, … without a gap.
+        """
+        offsets = np.zeros(n_items + 1, np.int64)
+        np.cumsum(np.bincount(rows, minlength=n_items), out=offsets[1:])
+        at = offsets[rows]
+        at += places
+        at -= 1
+        items, packed = np.empty(len(rows), np.int32), np.empty(len(rows), np.float32)
+        items[at], packed[at] = neighbours, weights
+        return cls(frozen(offsets), frozen(items), frozen(packed))
 
     def arrays(self, prefix: str = "") -> dict[str, NDArray[Any]]:
         """The columns by the names under which they are saved."""

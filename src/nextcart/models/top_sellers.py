@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +19,8 @@ from nextcart.types import TYPE_NAMES, Float32s, Int32s, Objective, Ranked, Sour
 MS_PER_DAY = 86_400_000.0
 BLOCK_EVENTS = 4_000_000
 OVERALL = "overall"
+
+Float64s = NDArray[np.float64]
 
 
 class TopSellers:
@@ -49,8 +52,12 @@ class TopSellers:
             by_type += np.bincount(cell, weight, minlength=by_type.size).reshape(by_type.shape)
             options.progress("top sellers", min(start + BLOCK_EVENTS, sessions.n_events), sessions.n_events)
         by_type *= np.array(config.type_weights.as_tuple())[:, None]
-        scores = dict(zip(TYPE_NAMES, by_type, strict=True)) | {OVERALL: by_type.sum(axis=0)}
-        return cls(config, {name: _best(score, config.max_items) for name, score in scores.items()})
+        return cls.from_scores(config, dict(zip(TYPE_NAMES, by_type, strict=True)) | {OVERALL: by_type.sum(axis=0)})
+
+    @classmethod
+    def from_scores(cls, config: TopSellersConfig, scores: Mapping[str, Float64s]) -> TopSellers:
+        """Rank the items by what each scores: for "overall" and each type, float64 of shape (n_items,), by row."""
+        return cls(config, {name: _best(scores[name], config.max_items) for name in (*TYPE_NAMES, OVERALL)})
 
     def recommend(self, query: Query) -> Ranked:
         """The overall list for each session, but for the items that must not come."""
@@ -84,7 +91,7 @@ class TopSellers:
         return cls(TopSellersConfig(**config), lists)
 
 
-def _best(scores: np.ndarray[tuple[int], np.dtype[np.float64]], size: int) -> tuple[Int32s, Float32s]:
+def _best(scores: Float64s, size: int) -> tuple[Int32s, Float32s]:
     rounded = scores.astype(np.float32)
     order = np.argsort(-rounded, kind="stable")[:size]
     order = order[rounded[order] > 0]

@@ -1,23 +1,37 @@
-"""Split, train and evaluate: from the event store to a published version, and from a version to its metrics."""
+"""Every step from raw files to a published version and its metrics; each leaves a record, also when it fails."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
+import duckdb
+
 from nextcart.config import IngestConfig, Settings, SplitConfig
-from nextcart.errors import InputError
+from nextcart.errors import InputError, RunFailed
 from nextcart.evaluation.replay import evaluate
 from nextcart.evaluation.report import Evaluation
+from nextcart.events.engine import EngineOpener
+from nextcart.events.id_types import IdChoice
+from nextcart.events.ingest import IngestSplit
+from nextcart.events.ingest import ingest as add
+from nextcart.events.profile import Profile
+from nextcart.events.profile import profile as look
 from nextcart.events.schema import SplitFacts, SplitName
+from nextcart.events.sources import disk_is_full
 from nextcart.events.split import SplitSummary
 from nextcart.events.split import split as cut
-from nextcart.events.store import Store
+from nextcart.events.store import Store, first_line
+from nextcart.events.summary import IngestSummary
 from nextcart.models.arrays import read_batch, training_arrays
+from nextcart.models.counted import counting
 from nextcart.models.model import FitOptions
 from nextcart.models.recommender import Recommender
 from nextcart.pipeline.record import StepRecord
+from nextcart.pipeline.unfinished import training_key, unfinished
 from nextcart.repository.manifest import DataFacts, Manifest, VersionDraft
 from nextcart.repository.repository import Repository
 from nextcart.types import Progress, no_progress
@@ -27,17 +41,92 @@ TRAINING: SplitName = "train_split"
 VALIDATION: SplitName = "val_split"
 
 
+def ingest(
+    files: Sequence[Path],
+    store: Path,
+    *,
+    split: IngestSplit = "train",
+    columns: Mapping[str, str] | None = None,
+    types: Mapping[str, str] | None = None,
+    ids: IdChoice = "auto",
+    config: IngestConfig | None = None,
+    progress: Progress = no_progress,
+) -> IngestSummary:
+    """Add raw files to the store, as `nextcart.events.ingest.ingest` does.
+
+    Raises:
+        As `nextcart.events.ingest.ingest`.
+    """
+    with StepRecord("ingest", store / RECORDS) as record:
+        record.facts = {"split": split, "files": [str(file) for file in files]}
+        with record.stage("ingest"):
+            summary = add(
+                files, store, split=split, columns=columns, types=types, ids=ids, config=config, progress=progress
+            )
+        record.facts |= {
+            "events": summary.added_events,
+            "duplicates": summary.duplicates,
+            "rejects": sum(summary.rejects.values()),
+            "events_now": summary.events,
+            "sessions_now": summary.sessions,
+        }
+    return summary
+
+
 def split(
-    store: Path, config: SplitConfig, progress: Progress = no_progress, *, resources: IngestConfig | None = None
+    store: Path,
+    config: SplitConfig,
+    progress: Progress = no_progress,
+    *,
+    resources: IngestConfig | None = None,
+    opener: EngineOpener | None = None,
 ) -> SplitSummary:
     """Cut the training events by time, and make the arrays that every training of the training part maps.
+
+    ``opener`` opens another engine than DuckDB; a training by that one needs no arrays, so none are made.
 
     Raises:
         As `nextcart.events.split.split`.
     """
-    summary = cut(store, config, progress, resources=resources)
-    training_arrays(Store.open(store), TRAINING, progress)
+    Store.open(store).require("train")
+    with StepRecord("split", store / RECORDS) as record, _full_disk_said(store):
+        record.facts = {"method": config.method}
+        with record.stage("split"):
+            summary = cut(store, config, progress, resources=resources, opener=opener)
+        with record.stage("arrays"):
+            if opener is None:
+                training_arrays(Store.open(store), TRAINING, progress)
+        record.facts |= {
+            "events": summary.train_split.events + summary.val_split.events,
+            "train_split_events": summary.train_split.events,
+            "val_split_events": summary.val_split.events,
+            "dropped_events": summary.dropped_events,
+        }
     return summary
+
+
+def profile(
+    store: Path, split: str, page: Path, progress: Progress = no_progress, *, opener: EngineOpener | None = None
+) -> Profile:
+    """Look at a split's events, by DuckDB or the engine that ``opener`` opens, and write the page about them.
+
+    Raises:
+        StoreMissing: there is no store, or it lacks the split.
+        InputError: `page` is a directory.
+        RunFailed: the page cannot be written, or the disk is full.
+    """
+    # It brings the charts' library, which no other step needs.
+    from nextcart.events.profile_page import write_page
+
+    there = Store.open(store)
+    facts = there.manifest.splits[there.require(split)]
+    with StepRecord("profile", store / RECORDS) as record, _full_disk_said(store):
+        record.facts = {"split": split, "events": facts.events, "sessions": facts.sessions, "page": str(page)}
+        with record.stage("profile"), opener(there) if opener else nullcontext() as engine:
+            found = look(there, split, progress, engine=engine)
+        with record.stage("page"):
+            write_page(found, page)
+    return found
 
 
 def train(
@@ -47,9 +136,13 @@ def train(
     *,
     on: str | None = None,
     only: Iterable[str] | None = None,
+    fresh: bool = False,
+    opener: EngineOpener | None = None,
     progress: Progress = no_progress,
 ) -> Manifest:
     """Fit the models, evaluate them on the validation split where there is one, and publish them as candidate.
+
+    A run that died is gone on with: what it had fitted of the same models on the same events is taken, not fitted.
 
     Args:
         store: the events.
@@ -57,26 +150,38 @@ def train(
         settings: the models' configs, the seed and the threads.
         on: "train" or "train_split"; None takes the training split where one was made, else all events.
         only: names of models; None fits all.
+        fresh: fit every model, also those that a run that died had fitted.
+        opener: opens the engine that counts; None leaves it to the kernels here.
         progress: told of each stage.
 
     Raises:
         StoreMissing: the store lacks the split.
         InputError: a name is no model, or the events cannot be learned from.
-        RunFailed: the version cannot be written.
+        RepositoryError: another process is at the same training.
+        RunFailed: the version cannot be written, or the disk is full.
     """
     split = _training_split(store, on)
     facts = store.manifest.splits[split]
-    with StepRecord("train", models / RECORDS) as record:
+    only = None if only is None else list(only)
+    key = training_key(store, split, settings, only, counted_elsewhere=opener is not None)
+    with (
+        StepRecord("train", models / RECORDS) as record,
+        _full_disk_said(models),
+        unfinished(models, key, progress, fresh=fresh) as kept,
+        counting(opener, store, split) as counts,
+    ):
         record.facts = {"split": split, "events": facts.events, "sessions": facts.sessions, "items": facts.items}
+        record.facts["taken"] = kept.taken
         with record.stage("read"):
-            vocabulary, arrays = training_arrays(store, split, progress)
+            vocabulary, arrays = counts.catalogue() if counts else training_arrays(store, split, progress)
         options = FitOptions(
             seed=settings.training.seed,
             threads=settings.training.threads,
             deterministic=settings.training.deterministic,
             progress=progress,
         )
-        recommender = Recommender.fit(vocabulary, arrays, settings.models, options, only, record.stage)
+        keep = counts.instead(kept.keep, settings.models, options) if counts else kept.keep
+        recommender = Recommender.fit(vocabulary, arrays, settings.models, options, only, record.stage, keep)
         del arrays
         evaluations = []
         if split == TRAINING:
@@ -85,12 +190,13 @@ def train(
         progress("publishing", 0, 1)
         draft = VersionDraft(
             code_version=installed_version("nextcart"),
-            config=settings.model_dump(mode="json"),
+            # Spark's own settings may hold keys to a store of objects.
+            config=settings.model_dump(mode="json", exclude={"spark"}),
             data=_data_facts(store, split, facts),
             evaluations=tuple(evaluations),
             timings=tuple(record.timings),
         )
-        manifest = Repository(models).publish(recommender.save, draft)
+        manifest = Repository(models).publish(partial(kept.save, recommender), draft)
         progress("publishing", 1, 1)
         record.facts["version"] = manifest.version
     return manifest
@@ -132,14 +238,28 @@ def evaluate_version(
     manifest = repository.manifest(chosen)
     name = store.require(split or ("test" if "test" in store.splits() else VALIDATION))
     _refuse_leakage(store, manifest, name)
-    with StepRecord("evaluate", models / RECORDS) as record:
-        record.facts = {"version": chosen, "split": name}
+    with StepRecord("evaluate", models / RECORDS) as record, _full_disk_said(models):
+        record.facts = {"version": chosen, "split": name, "events": store.manifest.splits[name].events}
         with record.stage("load"):
             recommender = Recommender.load(repository.folder(chosen))
         with record.stage("evaluate"):
             evaluation = _evaluate(recommender, store, name, settings, only=only, limit=limit, progress=progress)
+        record.facts["sessions"] = evaluation.sessions
         repository.add_evaluation(chosen, evaluation)
     return chosen, evaluation
+
+
+@contextmanager
+def _full_disk_said(root: Path) -> Iterator[None]:
+    """Turn a full disk into one line, whichever it was: that of the folder, of DuckDB's spilling, of compiled code."""
+    try:
+        yield
+    except (duckdb.Error, OSError) as error:
+        if not disk_is_full(error):
+            raise
+        raise RunFailed(
+            f"{root}: the disk is full ({first_line(error)}); free some space and run the same command again"
+        ) from error
 
 
 def _evaluate(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from nextcart.config import SplitConfig
 from nextcart.errors import InputError
+from nextcart.events import merge
 from nextcart.events.ingest import ingest
 from nextcart.events.split import split
 from nextcart.events.store import Store
@@ -54,12 +55,18 @@ def days_by_hand(rows: list[Row], days: float) -> tuple[list[Row], list[Row]]:
     return early, late
 
 
-@settings(max_examples=12, deadline=None)
-@given(shops, st.sampled_from([0.3, 0.5, 0.75, 0.9]), st.sampled_from([0.25, 0.5, 1.0]))
+@settings(max_examples=16, deadline=None)
+@given(
+    shops,
+    st.sampled_from([0.3, 0.5, 0.75, 0.9]),
+    st.sampled_from([0.25, 0.5, 1.0]),
+    st.sampled_from([4, merge.EVENTS_PER_PART]),
+)
 def test_no_leakage_and_nothing_lost_that_is_not_counted(
-    shop: list[list[dict[str, object]]], q: float, d: float
+    shop: list[list[dict[str, object]]], q: float, d: float, per_part: int
 ) -> None:
-    with tempfile.TemporaryDirectory() as folder:
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        patch.setattr(merge, "EVENTS_PER_PART", per_part)
         root = Path(folder) / "store"
         ingest([write(Path(folder) / "a.jsonl", [line(n, *session) for n, session in enumerate(shop)])], root)
         rows = stored(root)

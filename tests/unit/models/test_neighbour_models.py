@@ -130,3 +130,17 @@ def test_nothing_to_learn_from(kind):
     config = CovisitationConfig() if kind is Covisitation else BoughtTogetherConfig()
     model = kind.fit(TrainingArrays(batch_of([]), np.empty(0, np.int64)), config, FitOptions())
     assert model.recommend(Query(batch_of([[], [Event(-1)]]), 2)).items.tolist() == [[-1, -1]] * 2
+
+
+def test_lists_from_places_in_any_order() -> None:
+    lists = NeighbourLists.from_places(
+        3,
+        np.array([2, 0, 2, 2], np.int32),
+        np.array([7, 5, 8, 9], np.int32),
+        np.array([1.0, 4.0, 3.0, 2.0], np.float32),
+        np.array([3, 1, 1, 2], np.int32),
+    )
+    assert lists.offsets.tolist() == [0, 1, 1, 4]
+    assert lists.items.tolist() == [5, 8, 9, 7]
+    assert lists.weights.tolist() == [4.0, 3.0, 2.0, 1.0]
+    assert not lists.weights.flags.writeable
