@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,29 @@ def make(folder: Path, _: Clock) -> dict[str, Any]:
     return {}
 
 
+def make_otto(folder: Path, _: Clock) -> dict[str, Any]:
+    """A shop of OTTO's shape as JSONL."""
+    shop = json.loads((folder / "shop.json").read_text())
+    config = SynthConfig(preset="otto", scale=shop["scale"], seed=shop["seed"])
+    made = generate(config, folder / "events.jsonl")
+    figures = made.figures
+    return {"scale": shop["scale"], "sessions": figures.sessions, "events": figures.events, "items": figures.items}
+
+
+def memory(_folder: Path, _clock: Clock) -> dict[str, Any]:
+    """Bytes a second that one core reads from memory: the best of some sums over 512 MB.
+
+    In a process of its own: a child's peak memory starts at that of its parent.
+    """
+    block = np.ones(64 * 2**20, np.int64)
+    best = math.inf
+    for _ in range(5):
+        began = time.perf_counter()
+        block.sum()
+        best = min(best, time.perf_counter() - began)
+    return {"bytes_per_s": block.nbytes / best}
+
+
 def _grocery(folder: Path, one_of: int) -> None:
     """The demo's grocery baskets, of one household in ``one_of``."""
     source = prepare_grocery(folder / "source").events
@@ -70,13 +95,9 @@ def warm(folder: Path, clock: Clock) -> dict[str, Any]:
 
 def share_events(folder: Path, _: Clock) -> dict[str, Any]:
     """Compare both sides' events, and hand both parts of nextcart's split to the notebook as sorted Parquet."""
+    share_parts(folder, _)
     store = Store.open(folder / "nextcart" / "store")
     with store.connect() as connection:
-        for view, name in (("events_train_split", "train"), ("events_val_split", "val")):
-            connection.execute(
-                f"copy (select session, aid, ts, type, position from {view} order by session, ts, position) "
-                f"to '{folder}/{name}.parquet' (format parquet)"
-            )
         differing = connection.execute(
             "with ours as (select distinct session, aid, ts, type from events_train), "
             f"theirs as (select distinct session, aid, ts, type from '{folder}/notebook/events/*.parquet') "
@@ -88,6 +109,17 @@ def share_events(folder: Path, _: Clock) -> dict[str, Any]:
         name: facts.model_dump(include={"events", "sessions", "items"}) for name, facts in store.manifest.splits.items()
     }
     return {"splits": sizes, "differing_events": 0}
+
+
+def share_parts(folder: Path, _: Clock) -> dict[str, Any]:
+    """Hand both parts of nextcart's split to the notebook as sorted Parquet."""
+    with Store.open(folder / "nextcart" / "store").connect() as connection:
+        for view, name in (("events_train_split", "train"), ("events_val_split", "val")):
+            connection.execute(
+                f"copy (select session, aid, ts, type, position from {view} order by session, ts, position) "
+                f"to '{folder}/{name}.parquet' (format parquet)"
+            )
+    return {}
 
 
 def share_models(folder: Path, _: Clock) -> dict[str, Any]:
@@ -209,7 +241,10 @@ def _item2vec(recommender: Recommender) -> Item2vec:
 STAGES: dict[str, Stage] = {
     "warm": warm,
     "make": make,
+    "make_otto": make_otto,
+    "memory": memory,
     "share_events": share_events,
+    "share_parts": share_parts,
     "share_models": share_models,
     "compare_covisitation": compare_covisitation,
     "compare_item2vec": compare_item2vec,

@@ -28,6 +28,18 @@ def ingest(folder: Path, clock: Clock) -> dict[str, Any]:
     return {}
 
 
+def ingest_with_arrays(folder: Path, clock: Clock) -> dict[str, Any]:
+    """The same, and the arrays of all events."""
+    from nextcart.events.store import Store
+    from nextcart.models.arrays import training_arrays
+
+    facts = ingest(folder, clock)
+    _started()
+    with clock.part("arrays"):
+        training_arrays(Store.open(folder / "nextcart" / "store"), "train")
+    return facts
+
+
 def split(folder: Path, clock: Clock) -> dict[str, Any]:
     """Cut the events by time, and make the arrays that every training of the training part maps."""
     from nextcart.events.schema import DERIVED_SPLITS
@@ -92,6 +104,18 @@ def train(folder: Path, clock: Clock) -> dict[str, Any]:
     with clock.part("save"):
         recommender.save(_empty(folder / "nextcart" / "model"))
     return {"items": arrays.n_items, "events": arrays.sessions.n_events}
+
+
+def ann(folder: Path, clock: Clock) -> dict[str, Any]:
+    """Build the index over the trained vectors again."""
+    from nextcart.config import Item2vecConfig
+    from nextcart.models.ann import VectorIndex
+    from nextcart.models.item2vec import Item2vec
+
+    vectors, config = Item2vec.load(folder / "nextcart" / "model" / "item2vec").index.vectors, Item2vecConfig()
+    with clock.part("build"):
+        VectorIndex.build(vectors, exact_below=config.exact_below, nprobe=config.nprobe, seed=42, threads=2)
+    return {"vectors": len(vectors)}
 
 
 def evaluation(folder: Path, clock: Clock) -> dict[str, Any]:
@@ -191,10 +215,12 @@ def _empty(folder: Path) -> Path:
 
 STAGES: dict[str, Stage] = {
     "ingest": ingest,
+    "ingest_with_arrays": ingest_with_arrays,
     "split": split,
     "covisitation": covisitation,
     "item2vec": item2vec,
     "train": train,
+    "ann": ann,
     "evaluation": evaluation,
     "serving": serving,
 }

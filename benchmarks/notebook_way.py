@@ -37,6 +37,30 @@ def ingest(folder: Path, clock: Clock) -> dict[str, Any]:
     return {"events": events}
 
 
+def split(folder: Path, clock: Clock) -> dict[str, Any]:
+    """Sessions by the 0.9 quantile of their ends, into two Parquet files, and top sellers of the first, in DuckDB."""
+    import duckdb
+
+    events, target = f"'{folder}/notebook/events/*.parquet'", folder / "notebook"
+    with clock.part("split"), duckdb.connect(config={"threads": THREADS}) as connection:
+        connection.execute(f"create table ends as select session, max(ts) as end_ts from {events} group by session")
+        cut = connection.execute("select quantile_disc(end_ts, 0.9) from ends").fetchone()
+        assert cut is not None
+        for name, side in (("train", "<="), ("val", ">")):
+            connection.execute(
+                f"copy (select e.* from {events} e join ends using (session) where end_ts {side} {cut[0]} "
+                f"order by e.session, ts) to '{target}/{name}.parquet' (format parquet)"
+            )
+    with clock.part("top sellers"), duckdb.connect(config={"threads": THREADS}) as connection:
+        connection.execute(
+            f"copy (with newest as (select max(ts) as newest_ts from '{target}/train.parquet') select aid, "
+            "sum([1, 3, 5][type + 1]::double * exp(-0.01 * (newest_ts - ts) / 86400000.0::double)) as score "
+            f"from '{target}/train.parquet', newest group by aid order by score desc limit 10000) "
+            f"to '{target}/top_sellers.parquet' (format parquet)"
+        )
+    return {}
+
+
 def covisitation(folder: Path, clock: Clock) -> dict[str, Any]:
     """Pairs of later events by a DuckDB self-join, both items among the most frequent; the top 40 of each."""
     return _join(folder, clock, "covisitation", TOP_ITEMS)
@@ -132,11 +156,41 @@ def item2vec_list(folder: Path, clock: Clock) -> dict[str, Any]:
     return {}
 
 
-def _word2vec(sessions: Iterable[list[str]]) -> Any:
+def item2vec_corpus(folder: Path, clock: Clock) -> dict[str, Any]:
+    """Gensim's fastest way: a text file of all sessions, written beforehand, that its own C code reads."""
+    import duckdb
+    from gensim.models import Word2Vec  # noqa: F401  # imported before the clock runs
+
+    corpus = folder / "notebook" / "corpus.txt"
+    with clock.part("write"), duckdb.connect(config={"threads": THREADS}) as connection:
+        connection.execute(
+            f"copy (select string_agg(aid, ' ' order by ts, position) from '{folder}/train.parquet' group by session "
+            f"order by session) to '{corpus}' (header false, quote '', delimiter '\t')"
+        )
+    with clock.part("train"):
+        _word2vec(corpus_file=str(corpus))
+    return {}
+
+
+def hnsw(folder: Path, clock: Clock) -> dict[str, Any]:
+    """The notebook's index, 32 links and efConstruction 200, over nextcart's vectors."""
+    import faiss
+    import numpy as np
+
+    vectors = np.load(folder / "given" / "vectors.npy")
+    index = faiss.IndexHNSWFlat(vectors.shape[1], 32, faiss.METRIC_INNER_PRODUCT)
+    index.hnsw.efConstruction = 200
+    with clock.part("build"):
+        index.add(vectors)
+    return {"vectors": len(vectors)}
+
+
+def _word2vec(sessions: Iterable[list[str]] | None = None, corpus_file: str | None = None) -> Any:
     from gensim.models import Word2Vec
 
     return Word2Vec(
         sentences=sessions,
+        corpus_file=corpus_file,
         sg=1,
         vector_size=32,
         window=3,
@@ -193,9 +247,12 @@ def _lists(connection: Any, file: Path) -> dict[int, list[tuple[int, float]]]:
 
 STAGES: dict[str, Stage] = {
     "ingest": ingest,
+    "split": split,
     "covisitation": covisitation,
     "covisitation_all": covisitation_all,
     "item2vec": item2vec,
     "item2vec_list": item2vec_list,
+    "item2vec_corpus": item2vec_corpus,
+    "hnsw": hnsw,
     "evaluation": evaluation,
 }
