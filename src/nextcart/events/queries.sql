@@ -152,6 +152,8 @@ select e.session, e.aid, e.ts, e.type, e.position
 from events_train as e join sides on sides.session = e.session
 where
     e.session >= $first and e.session <= $last
+    -- Said of both: else the whole table of sides is hashed for each range.
+    and sides.session >= $first and sides.session <= $last
     and sides.side = $side and (sides.side = 'val_split' or e.ts < sides.before_ts)
 order by e.session, e.ts, e.position;
 
