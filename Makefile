@@ -4,6 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+SPARK_STAMP := $(VENV)/.spark
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint bench serve docs clean
@@ -11,21 +12,27 @@ STAMP := $(VENV)/.ready
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-setup: $(STAMP) ## create .venv with every extra that the tests use
+setup: $(STAMP) $(SPARK_STAMP) ## create .venv with every extra that the tests use
 
 # Kernels are named because numba looks at a cached kernel's own file only, not at those that it calls.
 $(STAMP): pyproject.toml constraints.txt scripts/setup.sh $(wildcard src/nextcart/kernels/*.py)
 	@PYTHON="$(PYTHON)" scripts/setup.sh $(VENV)
 	@touch $@
 
+# Half a gigabyte, which the demo does without.
+$(SPARK_STAMP): $(STAMP)
+	@echo "setup: installing the extra spark"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[spark]'
+	@touch $@
+
 demo: $(STAMP) ## raw events to a promoted version, on real purchases
 	@$(BIN)/nextcart demo
 
-test: $(STAMP) lint ## lint, then every test, against real services
+test: $(STAMP) $(SPARK_STAMP) lint ## lint, then every test, against real services
 	@scripts/system-packages.sh chromium default-jre-headless:java
 	@$(BIN)/python -m pytest
 
-lint: $(STAMP) ## ruff and mypy
+lint: $(STAMP) $(SPARK_STAMP) ## ruff and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy

@@ -14,5 +14,5 @@ command -v "$python" >/dev/null || { echo "setup: Python 3.11 is missing: instal
 
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 echo "setup: installing into $venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,dev,spark]'
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,dev]'
 rm -f src/nextcart/kernels/__pycache__/*.nbi src/nextcart/kernels/__pycache__/*.nbc
