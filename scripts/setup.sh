@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Create the virtual environment in $1 with nextcart, editable, and all extras that demo and tests use.
+# Create the virtual environment in $1 with nextcart, editable, and the extras of the demo and of most tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=$1
