@@ -43,6 +43,9 @@ class EventType(IntEnum):
 TYPE_NAMES: tuple[Objective, ...] = ("clicks", "carts", "orders")
 """The names of the event types, indexed by their stored number."""
 
+DAY_MS = 86_400_000
+"""Milliseconds of a day."""
+
 UNKNOWN = -1
 """The dense row of an item that the vocabulary does not hold, and the padding of a `Ranked` list."""
 

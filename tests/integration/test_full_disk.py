@@ -7,8 +7,10 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,10 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 sys.argv[0] = "nextcart"
 main()
 """
+
+
+def run(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=300, check=False)
 
 
 def said_in_one_line(stderr: str) -> None:
@@ -52,14 +58,7 @@ def test_a_limit_on_file_size_ends_a_command_cleanly(tmp_path: Path, shop: Path,
         shutil.copytree(shop / "var", tmp_path / "var")
     (tmp_path / "shop.jsonl").symlink_to(shop / "shop.jsonl")
     before = files(tmp_path)
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(limit), *command.split()],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = run([sys.executable, "-c", LIMITED, str(limit), *command.split()], tmp_path)
     assert done.returncode == 1, done.stderr
     said_in_one_line(done.stderr)
     assert files(tmp_path) == before
@@ -81,20 +80,35 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def mounting() -> list[str] | None:
+    """A command after which a disk may be mounted that only its process sees; None where nobody may here."""
+    for unshare in (
+        ["unshare", "--mount", "--propagation", "unchanged"],
+        ["unshare", "--user", "--map-root-user", "--mount"],
+    ):
+        with tempfile.TemporaryDirectory() as disk:
+            mount = [*unshare, "mount", "-t", "tmpfs", "-o", "size=1m", "none", disk]
+            if shutil.which("unshare") and not subprocess.run(mount, capture_output=True, check=False).returncode:
+                return unshare
+    return None
+
+
 @pytest.mark.slow
-def test_a_small_disk_that_is_full_in_truth(tmp_path: Path, shop: Path) -> None:
-    try_it = ["unshare", "--mount", "mount", "-t", "tmpfs", "-o", "size=1m", "none", str(tmp_path)]
-    if shutil.which("unshare") is None or subprocess.run(try_it, capture_output=True, check=False).returncode:
-        pytest.skip("no right to mount a small disk")
-    done = subprocess.run(
-        ["unshare", "--mount", sys.executable, "-m", __name__, str(tmp_path), str(shop / "shop.jsonl")],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+def test_a_disk_that_is_full_at_every_step(tmp_path: Path, shop: Path) -> None:
+    """On a small disk of its own; where none may be mounted, files must not grow past what would be left of it."""
+    unshare = mounting()
+    raw = shop / "shop.jsonl"
+    if unshare is None:
+        every_step(tmp_path, raw, partial(ends_at_a_limit, tmp_path))
+        return
+    done = run([*unshare, sys.executable, "-m", __name__, str(tmp_path), str(raw)], ROOT)
     assert done.returncode == 0, done.stderr
+
+
+def ends_at_a_limit(disk: Path, *command: object, kib: int) -> None:
+    done = run([sys.executable, "-c", LIMITED, str(min(kib, 4) * KIB), *map(str, command)], disk)
+    assert done.returncode == 1, done.stderr
+    said_in_one_line(done.stderr)
 
 
 @contextmanager
@@ -112,7 +126,7 @@ def room(disk: Path, kib: int) -> Iterator[None]:
 
 
 def on_a_small_disk(disk: Path, raw: Path) -> None:
-    """Every command meets the full disk at several moments, then finds room again."""
+    """The same where only so much room is left in truth."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "none", disk], check=True)
     # What does not fit into memory is spilled there as well.
     (disk / "tmp").mkdir()
@@ -122,6 +136,11 @@ def on_a_small_disk(disk: Path, raw: Path) -> None:
         with room(disk, kib):
             said_in_one_line(nextcart(*command, cwd=disk, code=1).stderr)
 
+    every_step(disk, raw, meets_the_end)
+
+
+def every_step(disk: Path, raw: Path, meets_the_end: Callable[..., None]) -> None:
+    """Every command meets the full disk at several moments, then finds room again."""
     store, models = disk / "var/store", disk / "var/models"
     for kib in (0, 8, 200):
         meets_the_end("ingest", raw, kib=kib)

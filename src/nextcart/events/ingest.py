@@ -24,9 +24,7 @@ from nextcart.events.staging import Checks, Staged, stage
 from nextcart.events.store import connect
 from nextcart.events.summary import IngestSummary, summarise
 from nextcart.events.writing import Writer, writer
-from nextcart.types import TYPE_NAMES, Progress, no_progress
-
-DAY_MS = 86_400_000
+from nextcart.types import DAY_MS, TYPE_NAMES, Progress, no_progress
 
 IngestSplit = Literal["train", "test"]
 

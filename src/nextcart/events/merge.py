@@ -43,13 +43,14 @@ def merge(
     files: list[Path] = []
     kept = [0] * len(staged)
     done = 0
-    for number, limits in enumerate(_parts(connection, raw, accepted)):
+    parts = _parts(connection, raw, accepted)
+    for number, limits in enumerate(parts):
         target = folder / f"merged-{number:04d}.parquet"
 
         def told(stage: str, so_far: int, _: int, before: int = done) -> None:
             progress(stage, before + so_far, accepted)
 
-        with watched(connection, told, "sort events", accepted // (1 + accepted // EVENTS_PER_PART)):
+        with watched(connection, told, "sort events", accepted // len(parts)):
             written = _write(connection, f"({raw}{limits})", target, root, known)
         counts = _counts(connection, staged, target) if written else [0] * len(staged)
         files += [target] if written else []

@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 
 from nextcart.events.engine import Engine
 from nextcart.events.store import Store
-from nextcart.types import TYPE_NAMES, Int64s, Objective, Progress, no_progress
+from nextcart.types import DAY_MS, TYPE_NAMES, Int64s, Objective, Progress, no_progress
 
 EVENTS_PER_PART = 25_000_000
 """Sessions are counted in parts of about this many events, which take some 400 MB."""
 HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
 MAX_TAIL_POINTS = 400
 """Points of the long-tail curve, evenly spaced in the logarithm of the rank."""
 WEEK = 7

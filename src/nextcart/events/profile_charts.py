@@ -13,9 +13,9 @@ from typing import Any
 
 import altair as alt
 
-from nextcart.events.profile import DAY_MS, Day, Distribution, Profile
+from nextcart.events.profile import Day, Distribution, Profile
 from nextcart.events.profile_text import counted, number_text, share_text
-from nextcart.types import TYPE_NAMES
+from nextcart.types import DAY_MS, TYPE_NAMES
 
 Spec = dict[str, Any]
 """A Vega-Lite specification, ready for JSON."""

@@ -20,9 +20,8 @@ from nextcart.events.facts import count_split, stored_file
 from nextcart.events.schema import DERIVED_SPLITS, SplitName, SplitRecord, StoredFile, StoreManifest, fingerprint
 from nextcart.events.store import Store, literal, overlapping
 from nextcart.events.writing import Writer, writer
-from nextcart.types import Id, Progress, no_progress
+from nextcart.types import DAY_MS, Id, Progress, no_progress
 
-DAY_MS = 86_400_000
 MIN_TRAIN_EVENTS = 2
 """By ``days``, a session that the cut leaves with fewer events is dropped, as OTTO's own split does."""
 
@@ -170,11 +169,13 @@ def _write_parts(
     else:
         engine.keep("sides", "sides_days", cut=record.cut_ts, least=MIN_TRAIN_EVENTS)
     splits = dict(manifest.splits)
+    ranges = _ranges(manifest.splits["train"].files)
     for name in DERIVED_SPLITS:
         files = []
-        for number, (first, last) in enumerate(_ranges(manifest.splits["train"].files)):
+        for number, (first, last) in enumerate(ranges):
             staged = held.staging / f"{name}.parquet"
-            if engine.write(staged, progress, f"split {name}", "split_part", side=name, first=first, last=last):
+            told = _part_of(progress, number, len(ranges))
+            if engine.write(staged, told, f"split {name}", "split_part", side=name, first=first, last=last):
                 path = f"events/{name}/{print_of_all[:16]}-{number:04d}.parquet"
                 held.place(staged, path)
                 files.append(stored_file(connection, held.root, path))
@@ -182,6 +183,11 @@ def _write_parts(
             raise InputError(_empty(name, record))
         splits[name] = count_split(connection, held.root, files, resources.min_events)
     held.commit(manifest.model_copy(update={"splits": splits, "split": record, "fingerprint": print_of_all}))
+
+
+def _part_of(progress: Progress, number: int, parts: int) -> Progress:
+    """What tells how far part ``number`` of equal ``parts`` is, as a share of all."""
+    return lambda stage, done, total: progress(stage, number * total + done, parts * total)
 
 
 def _ranges(files: Sequence[StoredFile]) -> list[tuple[Id, Id]]:

@@ -9,11 +9,10 @@ import numpy as np
 from nextcart.events.profile_text import number_text, three_digits, time_text
 from nextcart.events.synth_curves import MAX_EVENTS
 from nextcart.events.synth_output import Chunk
-from nextcart.types import TYPE_NAMES, Int64s
+from nextcart.types import DAY_MS, TYPE_NAMES, Int64s
 
 START_MS = 1_659_304_800_000
 """2022-07-31T22:00Z, the start of the OTTO dataset: midnight of a Monday in Germany."""
-DAY_MS = 86_400_000
 WEEKDAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 

@@ -6,11 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextcart.events.synth_walk import Walk
-from nextcart.types import EventType, Int64s
+from nextcart.types import DAY_MS, EventType, Int64s
 
 Floats = NDArray[np.float64]
 
-DAY_MS = 86_400_000
 VISIT_EVENTS = 7.0
 """Mean number of events between two pauses."""
 GAP_SECONDS, GAP_SIGMA = 35.0, 1.2

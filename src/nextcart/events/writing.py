@@ -37,18 +37,18 @@ class Writer:
         """Move a finished file from staging to its place, durably; readers see it only after `commit`."""
         target = self.root / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        _sync(staged)
+        sync(staged)
         staged.rename(target)
         for folder in (target.parent, target.parent.parent):
-            _sync(folder)
+            sync(folder)
 
     def commit(self, manifest: StoreManifest) -> None:
         """Make ``manifest`` the store's, in one rename, and drop the training arrays of splits that are now others."""
         staged = self.staging / MANIFEST
         staged.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        _sync(staged)
+        sync(staged)
         staged.rename(self.root / MANIFEST)
-        _sync(self.root)
+        sync(self.root)
         before = self.manifest.splits if self.manifest else {}
         for name in SPLITS:
             if before.get(name) != manifest.splits.get(name):
@@ -110,7 +110,8 @@ def _listed(manifest: StoreManifest) -> Iterator[str]:
     yield from (source.rejects_file for source in manifest.sources if source.rejects_file)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Force a file, or the names in a folder, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -6,7 +6,6 @@ They are a copy of what the store's Parquet files hold, and may be removed at an
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -21,6 +20,7 @@ from numpy.typing import DTypeLike, NDArray
 from nextcart.errors import ArtifactCorrupt
 from nextcart.events.schema import SplitName
 from nextcart.events.store import ARRAYS, Store
+from nextcart.events.writing import sync
 from nextcart.models.model import mapped
 from nextcart.models.vocabulary import Vocabulary
 from nextcart.types import Int64s, SessionBatch
@@ -76,7 +76,7 @@ def keep(
         vocabulary.save(staging / "vocabulary")
         _write(staging, store.manifest.splits[split].events, read())
         for file in staging.rglob("*.*"):
-            _sync(file)
+            sync(file)
         shutil.rmtree(target, ignore_errors=True)
         staging.rename(target)
     finally:
@@ -116,11 +116,3 @@ class _Column:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-
-
-def _sync(file: Path) -> None:
-    handle = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -14,9 +14,8 @@ from nextcart.kernels.scoring import take_top
 from nextcart.models.model import FitOptions, Query, TrainingArrays, frozen, load_model, save_model
 from nextcart.models.neighbour_lists import ranked_by
 from nextcart.models.permits import permits
-from nextcart.types import TYPE_NAMES, Float32s, Int32s, Objective, Ranked, Source
+from nextcart.types import DAY_MS, TYPE_NAMES, Float32s, Int32s, Objective, Ranked, Source
 
-MS_PER_DAY = 86_400_000.0
 BLOCK_EVENTS = 4_000_000
 OVERALL = "overall"
 
@@ -46,7 +45,7 @@ class TopSellers:
         by_type = np.zeros((len(TYPE_NAMES), n))
         for start in range(0, sessions.n_events, BLOCK_EVENTS):
             block = slice(start, start + BLOCK_EVENTS)
-            age_days = (newest - sessions.ts[block]) / MS_PER_DAY
+            age_days = (newest - sessions.ts[block]) / DAY_MS
             weight = np.exp(-config.decay_per_day * age_days)
             cell = sessions.types[block] * np.int64(n) + sessions.items[block]
             by_type += np.bincount(cell, weight, minlength=by_type.size).reshape(by_type.shape)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from nextcart.errors import ArtifactCorrupt
+from nextcart.events.writing import sync
 from nextcart.repository.manifest import EVALUATIONS, MANIFEST, Artifact
 
 REMEDY = "run 'nextcart rollback' or train again"
@@ -118,15 +119,6 @@ def seal(folder: Path) -> None:
 def make_read_only(path: Path) -> None:
     """Take away the right to write; who may read stays as the umask of the run had it."""
     path.chmod(stat.S_IMODE(path.stat().st_mode) & ~_WRITE_BITS)
-
-
-def sync(path: Path) -> None:
-    """Force a file, or the names in a folder, to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write_whole(file: Path, text: str) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from nextcart.errors import ArtifactCorrupt, RepositoryError, RunFailed, VersionMissing
 from nextcart.evaluation.report import Evaluation
+from nextcart.events.writing import sync
 from nextcart.repository import artifacts as files
 from nextcart.repository.manifest import (
     EVALUATIONS,
@@ -237,8 +238,8 @@ class Repository:
         staging.rename(versions / version)
         # Only now: a folder that may not be written cannot be moved to another parent.
         files.make_read_only(versions / version)
-        files.sync(versions)
-        files.sync(self.root)
+        sync(versions)
+        sync(self.root)
         return manifest
 
     def _scan(self) -> tuple[list[Manifest], list[tuple[str, str]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -58,13 +59,26 @@ def test_a_missing_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         spark_engine.require_programs()
 
 
+def raised_by(call: Callable[[], object]) -> type[Exception] | None:
+    try:
+        call()
+    except InputError as error:
+        return type(error)
+    return None
+
+
 def test_java_home_goes_before_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     java = tmp_path / "bin" / "java"
     java.parent.mkdir()
     java.touch(mode=0o755)
+    monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", "")
+    assert raised_by(spark_engine.require_programs) is InputError
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    spark_engine.require_programs()
+    assert raised_by(spark_engine.require_programs) is None
+    monkeypatch.setenv("PATH", str(java.parent))
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "gone"))
+    assert raised_by(spark_engine.require_programs) is InputError
 
 
 def test_a_cluster_needs_a_scratch_folder(monkeypatch: pytest.MonkeyPatch) -> None:

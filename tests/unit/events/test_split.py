@@ -173,3 +173,16 @@ def test_days_on_real_data_is_the_official_rule(tmp_path: Path) -> None:
     assert (stored(tmp_path / "store", "train_split"), stored(tmp_path / "store", "val_split")) == (early, late)
     assert early
     assert late
+
+
+def test_progress_runs_once_over_all_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merge, "EVENTS_PER_PART", 20)
+    ingest([write(tmp_path / "a.jsonl", many_lines(10))], tmp_path / "store")
+    parts = len(Store.open(tmp_path / "store").manifest.splits["train"].files)
+    assert parts > 2
+    told: list[tuple[str, int, int]] = []
+    split(tmp_path / "store", progress=lambda *step: told.append(step))
+    for name in ("split train_split", "split val_split"):
+        steps = [(done, total) for stage, done, total in told if stage == name]
+        assert steps == sorted(steps)
+        assert (steps[0], steps[-1]) == ((0, 100 * parts), (100 * parts, 100 * parts))
