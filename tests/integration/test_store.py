@@ -11,7 +11,7 @@ import pytest
 from nextcart.config import SplitConfig
 from nextcart.errors import InputError, StoreError, StoreMissing
 from nextcart.events import store as store_module
-from nextcart.events.engine import duckdb_engine
+from nextcart.events.engine import DuckdbEngine
 from nextcart.events.ingest import ingest
 from nextcart.events.queries import queries
 from nextcart.events.split import split
@@ -21,6 +21,15 @@ from tests.raw_files import START, event, expected, line, many_lines, stored, wr
 VIEW = [("session", "BIGINT"), ("aid", "BIGINT"), ("ts", "BIGINT"), ("type", "UTINYINT"), ("position", "BIGINT")]
 TEXT_PARAMETERS = {"split": "train", "side": "train_split"}
 """Values of the parameters of named queries that are no numbers."""
+INGEST_TABLES = {
+    "raw_lines": "select 0 as block, 7 as place, null::blob as text, 1 as session, [1] as events, 1::bigint as records",
+    "blocks": "select 0 as block, 7 as first_place, 1 as first_line, 0::bigint as first_position",
+    "odd_records": "select 2 as line, 1::bigint as records",
+    "numbered": "select 0 as block, 7 as place, 1 as session, [1] as events, 1 as records, 0::bigint as position",
+    "staged": "select * from events_train",
+    "seen": "select * from events_test",
+}
+"""What an ingest keeps for its queries; see `nextcart.events.spark_ingest`."""
 
 
 @pytest.fixture(scope="module")
@@ -143,9 +152,12 @@ def test_every_named_query_runs(store: Store, texts: Store, name: str) -> None:
     given = {key: TEXT_PARAMETERS.get(key, 3) for key in queries()[name].parameters}
     text_ids = {key: "a" for key in given if key in ("session", "first", "last")}
     for each, session in ((store, {}), (texts, text_ids)):
-        with duckdb_engine(each) as engine:
+        with each.connect() as connection:
+            engine = DuckdbEngine(connection)
             engine.keep("session_times", "session_times")
             engine.keep("sides", "sides_percentile", cut=START)
+            for table, sql in INGEST_TABLES.items():
+                connection.execute(f"create temp table {table} as {sql}")
             assert engine.run(name, **given | session).num_columns > 0
 
 

@@ -25,6 +25,7 @@ def ingest(
         str | None, typer.Option("--types", help="Theirs=ours, as in view=clicks,addtocart=carts,transaction=orders.")
     ] = None,
     ids: Annotated[str, typer.Option("--ids", help="auto, int64 or string; a store keeps the first choice.")] = "auto",
+    engine: EngineOption = "local",
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -34,6 +35,7 @@ def ingest(
     """
     from nextcart.cli.ingest_view import print_summary
     from nextcart.config import load_settings
+    from nextcart.events.engine import ENGINES
     from nextcart.events.id_types import IdChoice
     from nextcart.events.ingest import IngestSplit
     from nextcart.pipeline.steps import ingest as run
@@ -49,6 +51,7 @@ def ingest(
             ids=cast(IdChoice, one_of(ids, ("auto", "int64", "string"), "--ids")),
             config=settings.ingest,
             progress=progress,
+            spark=settings.spark if one_of(engine, ENGINES, "--engine") == "spark" else None,
         )
     if json:
         print_json(summary.as_dict())

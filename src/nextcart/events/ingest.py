@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import duckdb
 
-from nextcart.config import IngestConfig
+from nextcart.config import IngestConfig, SparkConfig
 from nextcart.errors import InputError, TooManyRejects
 from nextcart.events.facts import count_split, stored_file
 from nextcart.events.id_types import IdChoice, IdTypes, choose_types, require_choice, require_fit
@@ -21,7 +22,7 @@ from nextcart.events.sample import Sample, sample
 from nextcart.events.schema import DERIVED_SPLITS, Source, SplitFacts, SplitName, StoreManifest, fingerprint
 from nextcart.events.sources import RawFile, open_raw
 from nextcart.events.staging import Checks, Staged, stage
-from nextcart.events.store import connect
+from nextcart.events.store import Store, connect
 from nextcart.events.summary import IngestSummary, summarise
 from nextcart.events.writing import Writer, writer
 from nextcart.types import DAY_MS, TYPE_NAMES, Progress, no_progress
@@ -39,6 +40,7 @@ def ingest(
     ids: IdChoice = "auto",
     config: IngestConfig | None = None,
     progress: Progress = no_progress,
+    spark: SparkConfig | None = None,
 ) -> IngestSummary:
     """Add raw files to a split of the store, which is made where there is none.
 
@@ -53,15 +55,16 @@ def ingest(
         ids: type of the ids of a new store; ``auto``: integers if the first file's ids are plain integers.
         config: limits and resources.
         progress: told how far each file is read, then how far the sort is.
+        spark: where Spark reads, checks and sorts; None is DuckDB here. The store is the same.
 
     Raises:
         UnreadableInput: a file is missing, not readable, cut short, or not what its name says.
         TooManyRejects: of a file more records were rejected than ``config.max_reject_share`` allows.
         InputError: a file has no events, its times are in seconds, its ids do not fit the store, or a mapping is wrong.
         StoreError: another process is writing to the store.
-        RunFailed: the disk is full.
+        RunFailed: the disk is full, or Spark could not do its part.
     """
-    order = _Order(split, dict(columns or {}), _types(types or {}), ids, config or IngestConfig(), progress)
+    order = _Order(split, dict(columns or {}), _types(types or {}), ids, config or IngestConfig(), progress, spark)
     raw = [open_raw(path, progress) for path in files]
     if not raw:
         raise InputError("no files to ingest; name at least one")
@@ -87,6 +90,53 @@ class _Order:
     ids: IdChoice
     config: IngestConfig
     progress: Progress
+    spark: SparkConfig | None
+
+
+class _Ways(Protocol):
+    """Who reads, checks and sorts: `staging.stage` and `merge.merge`, or Spark."""
+
+    def stage(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        file: RawFile,
+        checks: Checks,
+        folder: Path,
+        base: int,
+        progress: Progress,
+    ) -> Staged: ...
+
+    def merge(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        staged: Sequence[Staged],
+        folder: Path,
+        root: Path,
+        known: SplitFacts | None,
+        progress: Progress,
+    ) -> tuple[list[Path], list[int]]: ...
+
+
+class _Duckdb:
+    stage = staticmethod(stage)
+    merge = staticmethod(merge)
+
+
+@contextmanager
+def _ways(held: Writer, order: _Order) -> Iterator[_Ways]:
+    if order.spark is None:
+        yield _Duckdb()
+        return
+    # PySpark and SQLGlot are an extra, and Spark takes seconds to start.
+    from nextcart.events.spark_engine import spark_engine
+    from nextcart.events.spark_ingest import SparkIngest
+
+    # Of a new store the types are not known yet; nothing is compared with the ids of its empty views.
+    nothing = StoreManifest(
+        session_type="string", aid_type="string", fingerprint="", next_position=0, sources=(), splits={}
+    )
+    with spark_engine(Store(held.root, held.manifest or nothing), order.spark) as engine:
+        yield SparkIngest(engine, order.split)
 
 
 def _require_same_mapping(file: RawFile, order: _Order, before: StoreManifest | None, store: Path) -> None:
@@ -119,9 +169,13 @@ def _stale(manifest: StoreManifest | None, split: SplitName) -> tuple[SplitName,
 def _add(held: Writer, order: _Order, files: Sequence[RawFile]) -> StoreManifest:
     """Stage, merge and commit."""
     before = held.manifest
-    with connect(held.staging / "spill", order.config.threads, order.config.memory_limit_mib) as connection:
-        id_types, staged = _stage(connection, held, order, files)
-        kept, facts = _merge(connection, held, order, staged)
+    config = order.config
+    with (
+        connect(held.staging / "spill", config.threads, config.memory_limit_mib) as connection,
+        _ways(held, order) as ways,
+    ):
+        id_types, staged = _stage(connection, ways, held, order, files)
+        kept, facts = _merge(connection, ways, held, order, staged)
     new = [_source(part, events, order) for part, events in zip(staged, kept, strict=True)]
     for part, source in zip(staged, new, strict=True):
         if part.rejects_path and source.rejects_file:
@@ -144,12 +198,12 @@ def _add(held: Writer, order: _Order, files: Sequence[RawFile]) -> StoreManifest
 
 
 def _merge(
-    connection: duckdb.DuckDBPyConnection, held: Writer, order: _Order, staged: Sequence[Staged]
+    connection: duckdb.DuckDBPyConnection, ways: _Ways, held: Writer, order: _Order, staged: Sequence[Staged]
 ) -> tuple[list[int], SplitFacts]:
     """Put the staged events into place; gives the events kept of each file, and the split as it will be."""
     known = held.manifest.splits.get(order.split) if held.manifest else None
     files = list(known.files) if known else []
-    merged, kept = merge(connection, staged, held.staging, held.root, known, order.progress)
+    merged, kept = ways.merge(connection, staged, held.staging, held.root, known, order.progress)
     name = f"events/{order.split}/{staged[0].base:012d}-{staged[0].file.sha256[:12]}"
     for number, part in enumerate(merged):
         path = f"{name}-{number:04d}.parquet"
@@ -159,7 +213,7 @@ def _merge(
 
 
 def _stage(
-    connection: duckdb.DuckDBPyConnection, held: Writer, order: _Order, files: Sequence[RawFile]
+    connection: duckdb.DuckDBPyConnection, ways: _Ways, held: Writer, order: _Order, files: Sequence[RawFile]
 ) -> tuple[IdTypes, list[Staged]]:
     """Read and check the files, one after the other, each at the positions behind those before it."""
     config = order.config
@@ -175,7 +229,7 @@ def _stage(
         else:
             require_fit(file, seen, id_types)
         checks = Checks(*id_types, newest_ms, order.columns, order.types)
-        part = stage(connection, file, checks, held.staging, base, order.progress)
+        part = ways.stage(connection, file, checks, held.staging, base, order.progress)
         _refuse_rejects(part, config.max_reject_share)
         staged.append(part)
         base += part.positions

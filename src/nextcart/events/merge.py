@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 
 from nextcart.events.progress import watched
 from nextcart.events.schema import SplitFacts
-from nextcart.events.staging import Staged
 from nextcart.events.store import literal, parquet
 from nextcart.types import Id, Progress
+
+if TYPE_CHECKING:
+    from nextcart.events.staging import Staged
 
 STORED_AS = "(format parquet, parquet_version v2, compression zstd, dictionary_size_limit 1)"
 """How the store's files are written: sorted numbers are smaller, and faster, as deltas than in dictionaries."""
@@ -39,7 +43,10 @@ def merge(
         the number of events kept of each staged file.
     """
     accepted = sum(part.accepted for part in staged)
-    raw = f"select * from {parquet(part.path for part in staged)} where reason is null"
+    if _are_merged(staged, known):
+        progress("sort events", accepted, accepted)
+        return [path for part in staged for path in part.good], [part.accepted for part in staged]
+    raw = f"select * from ({' union all '.join(part.accepted_sql() for part in staged)}) where true"
     files: list[Path] = []
     kept = [0] * len(staged)
     done = 0
@@ -58,6 +65,18 @@ def merge(
         done += written
     progress("sort events", accepted, accepted)
     return files, kept
+
+
+def _are_merged(staged: Sequence[Staged], known: SplitFacts | None) -> bool:
+    """Whether the files of good events are what a sort would give: in order, no session in two files or stored."""
+    ranges = [part.ordered for part in staged if part.ordered]
+    if len(ranges) < len(staged) or any(before[1] >= after[0] for before, after in pairwise(ranges)):
+        return False
+    first, last = ranges[0][0], ranges[-1][1]
+    # Only a store of integer ids comes so far.
+    return all(
+        int(file.last_session) < first or int(file.first_session) > last for file in (known.files if known else ())
+    )
 
 
 def _parts(connection: duckdb.DuckDBPyConnection, raw: str, accepted: int) -> list[str]:

@@ -7,6 +7,66 @@
 -- decimals divide differently; no percentile_disc and no abs(hash(…)), which become something else or overflow there.
 -- Places are by weight as float32, in which models keep it, then the more popular item, then the smaller id.
 
+-- name: ingest_blocks --
+-- Lines, and events of usual lines, in each block of a raw file; of the kept table raw_lines.
+select
+    block,
+    min(place) as first_place,
+    count(*) as lines,
+    cast(coalesce(sum(records), 0) as bigint) as records
+from raw_lines
+group by block
+order by block;
+
+-- name: ingest_odd_lines --
+-- The lines of a raw file that need every check, with their numbers; of the kept tables raw_lines and blocks.
+select b.first_line + l.place - b.first_place as line, l.text
+from raw_lines as l join blocks as b on b.block = l.block
+where l.records is null
+order by line;
+
+-- name: ingest_numbered --
+-- Each line of a raw file with the position of its first record; odd_records has how many an odd line holds.
+select
+    l.block,
+    l.place,
+    l.session,
+    l.events,
+    l.records,
+    b.first_position + cast(coalesce(
+        sum(coalesce(l.records, odd.records, 0)) over (
+            partition by l.block order by l.place rows between unbounded preceding and 1 preceding
+        ), 0
+    ) as bigint) as position
+from raw_lines as l
+    join blocks as b on b.block = l.block
+    left join odd_records as odd on odd.line = b.first_line + l.place - b.first_place;
+
+-- name: ingest_odd_starts --
+-- The position of the first record of each odd line, in the order of the lines; of the kept table numbered.
+select position
+from numbered
+where records is null
+order by block, place;
+
+-- name: ingest_seen --
+-- The events of a split whose sessions come again; of the kept table staged.
+select session, aid, ts, type
+from events
+where split = $split and session in (select session from staged);
+
+-- name: ingest_merged --
+-- Staged events that are new to the store, in its order; of equal ones the first; of the kept tables staged and seen.
+select session, aid, ts, type, min(position) as position
+from staged
+where not exists (
+    select 1
+    from seen
+    where seen.session = staged.session and seen.aid = staged.aid and seen.ts = staged.ts and seen.type = staged.type
+)
+group by session, aid, ts, type
+order by session, ts, position;
+
 -- name: popularity --
 -- The most frequent items of a split, with their events by type.
 select
@@ -187,7 +247,7 @@ select aid, clicks + carts + orders as overall, clicks, carts, orders
 from scored;
 
 -- name: covisitation --
--- Each item's best neighbours: what follows it soon in a session, by the decayed weight of every such pair.
+-- Each item's best neighbours: what follows it soon in a session, or stands near, by the weight of every such pair.
 with numbered as (
     select session, aid, ts, type, row_number() over (partition by session order by ts desc, position desc) as back
     from events
@@ -202,28 +262,38 @@ pairs as (
         b.aid as neighbour,
         sum(
             case b.type when 0 then $clicks when 1 then $carts else $orders end
-            * exp(-$decay_per_hour * (b.ts - a.ts) / 3600000::double)
+            * pow($position_decay, abs(a.back - b.back) - 1)
+            * exp(-$decay_per_hour * abs(b.ts - a.ts) / 3600000::double)
         ) as weight
     from tail as a join tail as b on b.session = a.session
-    where b.ts > a.ts
-        and b.ts - a.ts <= $window_ms
+    where b.back <> a.back
+        and ($direction = 'around' or b.back < a.back)
+        and ($direction <> 'later' or b.ts > a.ts)
+        and abs(b.ts - a.ts) <= $window_ms
         and ($keep_diagonal or b.aid <> a.aid)
-        and ($look_back_events = 0 or a.back - b.back <= $look_back_events)
+        and ($look_back_events = 0 or abs(a.back - b.back) <= $look_back_events)
     group by a.aid, b.aid
+),
+weighed as (
+    select
+        aid,
+        neighbour,
+        weight / case when $normalised then sum(weight) over (partition by aid) else 1::double end as weight
+    from pairs
+    where weight > 0
 ),
 items as (
     select aid, count(*) as events from events where split = $split group by aid
 ),
 ranked as (
     select
-        pairs.aid,
-        pairs.neighbour,
-        pairs.weight,
+        weighed.aid,
+        weighed.neighbour,
+        weighed.weight,
         row_number() over (
-            partition by pairs.aid order by pairs.weight::real desc, items.events desc, pairs.neighbour
+            partition by weighed.aid order by weighed.weight::real desc, items.events desc, weighed.neighbour
         ) as place
-    from pairs join items on items.aid = pairs.neighbour
-    where pairs.weight > 0
+    from weighed join items on items.aid = weighed.neighbour
 )
 select aid, neighbour, weight, place
 from ranked

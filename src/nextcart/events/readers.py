@@ -75,7 +75,7 @@ def records(
     if file.format == "jsonl":
         if columns:
             raise InputError(f"{file.path}: --columns is for CSV and Parquet; OTTO JSONL has fixed field names")
-        return _jsonl(file, session_type)
+        return json_records(_lines(file), session_type)
     source = _csv_source(file) if file.format == "csv" else f"read_parquet({literal(file.at)})"
     with reading(file.path):
         described = connection.execute(f"describe select * from {source}").fetchall()
@@ -83,7 +83,8 @@ def records(
     return _long_form(file, source, chosen)
 
 
-def _jsonl(file: RawFile, session_type: IdType) -> Records:
+def json_records(lines: str, session_type: IdType) -> Records:
+    """The records of OTTO JSONL; ``lines`` is SQL for a relation (text, line)."""
     shape = '{"session":"JSON","events":[{"aid":"JSON","ts":"JSON","type":"JSON"}]}'
     no_session = """case
         when json_type(text) <> 'OBJECT' then 'invalid_json'
@@ -102,7 +103,7 @@ def _jsonl(file: RawFile, session_type: IdType) -> Records:
     sql = f"""
     with parsed as (
         select line, text, try(from_json(text, '{shape}')) as j
-        from {_lines(file)} where trim(text) <> ''
+        from {lines} where trim(text) <> ''
     ), named as (
         select line, text, j is null as invalid, starts_with(j.session::varchar, '"') as session_is_text,
             {plain("j.session::varchar")} as session, j.events as events,

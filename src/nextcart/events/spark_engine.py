@@ -49,7 +49,7 @@ class SparkEngine:
         self._session = session
         self._scratch = scratch
         self._answers = 0
-        with _failures():
+        with failures():
             for name in SPLITS:
                 self._events(store, name, config.store_uri or str(store.root.resolve()))
             for view, sql in views_over_splits().items():
@@ -65,9 +65,34 @@ class SparkEngine:
         for file in self._answer(name, params):
             yield from file.iter_batches(BATCH_ROWS)
 
+    @property
+    def session(self) -> SparkSession:
+        """Spark itself, for what no query says: reading raw files."""
+        return self._session
+
+    def new_place(self, name: str) -> str:
+        """A new folder among the answers, a path or a URI, yet to be made."""
+        self._answers += 1
+        return f"{self._scratch}/{self._answers:03}-{name}"
+
+    def lend(self, table: str, frame: DataFrame) -> None:
+        """Make rows of Spark a table, which later queries may name."""
+        with failures():
+            frame.createOrReplaceTempView(table)
+
+    def lend_table(self, table: str, rows: pa.Table) -> None:
+        """Make rows of here a table of Spark; they go to it as a file among the answers."""
+        place = self.new_place(table)
+        system, path = filesystem(place)
+        system.create_dir(path)
+        # Without what Spark wrote about the columns of an answer, which it would believe rather than the file.
+        pq.write_table(rows.replace_schema_metadata(), f"{path}/rows.parquet", filesystem=system)
+        with failures():
+            self._session.read.parquet(spark_path(place)).createOrReplaceTempView(table)
+
     def keep(self, table: str, name: str, **params: object) -> None:
         """Counted once, in Spark's memory or on its disks."""
-        with _failures():
+        with failures():
             self._ask(name, params).persist().createOrReplaceTempView(table)
 
     def write(self, target: Path, progress: Progress, stage: str, name: str, **params: object) -> int:
@@ -98,9 +123,8 @@ class SparkEngine:
 
     def _answer(self, name: str, params: dict[str, object]) -> list[pq.ParquetFile]:
         """The files of an answer, in the order of its rows."""
-        self._answers += 1
-        folder = f"{self._scratch}/{self._answers:03}-{name}"
-        with _failures():
+        folder = self.new_place(name)
+        with failures():
             self._ask(name, params).write.parquet(spark_path(folder))
         system, path = filesystem(folder)
         paths = sorted(each.path for each in system.get_file_info(FileSelector(path)) if each.path.endswith(".parquet"))
@@ -184,7 +208,7 @@ def _session(config: SparkConfig) -> Iterator[SparkSession]:
     builder = SparkSession.builder.master(config.master)
     for key, value in (settings | config.conf | {JAVA_OPTIONS: java.strip()}).items():
         builder = builder.config(key, value)
-    with _failures(), warnings.catch_warnings():
+    with failures(), warnings.catch_warnings():
         # Said wherever a newer pandas is installed; no column goes through pandas here.
         warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
         joined = SparkSession.getActiveSession() is not None
@@ -210,8 +234,12 @@ def _scratch(uri: str | None) -> Iterator[str]:
 
 
 @contextmanager
-def _failures() -> Iterator[None]:
-    """What Spark raises, as one line."""
+def failures() -> Iterator[None]:
+    """What Spark raises, as one line.
+
+    Raises:
+        RunFailed: Spark raised something.
+    """
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 

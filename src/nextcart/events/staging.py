@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
+import pyarrow as pa
 
 from nextcart.events.dropped import forget_dropped, keep_rejects
 from nextcart.events.progress import watched
-from nextcart.events.readers import EMPTY_SESSION, Records, plain, records
+from nextcart.events.readers import EMPTY_SESSION, Records, json_records, plain, records
 from nextcart.events.rejects import RAW_CHARACTERS, Reason, id_fault, time_fault, type_fault
 from nextcart.events.sources import RawFile, reading
 from nextcart.events.store import SQL_TYPES, literal, parquet
+from nextcart.events.usual_lines import Usual, read_usual
 from nextcart.types import TYPE_NAMES, IdType, Progress
 
 STAGED_AS = "(format parquet, parquet_version v2, compression lz4_raw, dictionary_size_limit 1)"
@@ -55,6 +58,8 @@ class Staged:
         rejects: rejected records by reason, most frequent first.
         examples: the first of them, each as "file:line reason".
         empty_sessions: lines with an empty list of events.
+        good: Parquet files of more accepted events, with the same columns.
+        ordered: first and last session, where ``good`` has all accepted events as a sort leaves them; else None.
     """
 
     file: RawFile
@@ -66,11 +71,19 @@ class Staged:
     rejects: Mapping[Reason, int]
     examples: tuple[str, ...]
     empty_sessions: int
+    good: tuple[Path, ...] = ()
+    ordered: tuple[int, int] | None = None
 
     @property
     def rejected(self) -> int:
         """Number of rejected records."""
         return sum(self.rejects.values())
+
+    def accepted_sql(self) -> str:
+        """SQL for the accepted events: position, session, aid, ts, type."""
+        columns = "select position, session, aid, ts, type from"
+        checked = f"{columns} {parquet([self.path])} where reason is null"
+        return f"{checked} union all {columns} {parquet(self.good)}" if self.good else checked
 
 
 def stage(
@@ -82,30 +95,53 @@ def stage(
         InputError: a column is missing or of an unusable type.
         UnreadableInput: the file cannot be read to its end.
     """
-    path, rejects_path = folder / f"{base}.parquet", folder / f"{base}.rejects.parquet"
     found = records(connection, file, checks.session_type, checks.columns)
-    statement = f"copy ({_checked(found, checks, base)}) to {literal(path)} {STAGED_AS}"
     forget_dropped(connection)
-    with reading(file.path), watched(connection, progress, f"ingest {file.path.name}", file.bytes):
-        connection.execute(statement)
+    usual = _usual(connection, file, checks, folder, base, progress)
+    path = usual.odd if usual else folder / f"{base}.parquet"
+    if usual is None:
+        checked = checked(found, checks, f"{base} + row_number() over () - 1")
+        statement = f"copy ({checked}) to {literal(path)} {STAGED_AS}"
+        with reading(file.path), watched(connection, progress, f"ingest {file.path.name}", file.bytes):
+            connection.execute(statement)
     counts = dict(_rows(connection, f"select reason, count(*) from {parquet([path])} group by reason"))
     positions, accepted = sum(counts.values()), counts.pop(None, 0)
     empty_sessions = counts.pop(EMPTY_SESSION, 0)
+    rejects_path = folder / f"{base}.rejects.parquet"
     rejects, examples = keep_rejects(connection, file, found.bad_line, path, sum(counts.values()), rejects_path)
     return Staged(
         file=file,
         path=path,
         rejects_path=rejects_path if rejects else None,
         base=base,
-        positions=positions,
-        accepted=accepted,
+        positions=usual.positions if usual else positions,
+        accepted=accepted + (usual.events if usual else 0),
         rejects=rejects,
         examples=examples,
         empty_sessions=empty_sessions,
+        good=usual.good if usual else (),
+        ordered=usual.ordered if usual else None,
     )
 
 
-def _checked(found: Records, checks: Checks, base: int) -> str:
+def _usual(
+    connection: duckdb.DuckDBPyConnection, file: RawFile, checks: Checks, folder: Path, base: int, progress: Progress
+) -> Usual | None:
+    """Read the file by the short cut, where there is one for it."""
+    if file.format != "jsonl" or (checks.session_type, checks.aid_type) != ("int64", "int64"):
+        return None
+    found = json_records("(select text, line from odd_lines)", checks.session_type)
+    statement = checked(found, checks, position="line")
+
+    def read_odd(lines: pa.Table) -> pa.Table:
+        connection.register("odd_lines", lines)
+        return connection.sql(statement).to_arrow_table()
+
+    numbers = np.array([TYPE_NAMES.index(checks.types[name]) for name in TYPE_NAMES], np.uint8)
+    return read_usual(file, numbers, checks.newest_ms, base, folder, read_odd, progress)
+
+
+def checked(found: Records, checks: Checks, position: str) -> str:
     """SQL for all records in input order, each with its reason to be rejected (null for a good one)."""
     faults = [
         "fault",
@@ -125,7 +161,7 @@ def _checked(found: Records, checks: Checks, base: int) -> str:
         ), checked as (
             select *, coalesce({", ".join(faults)}) as reason from typed
         )
-        select {base} + row_number() over () - 1 as position, session_value as session, aid_value as aid,
+        select {position} as position, session_value as session, aid_value as aid,
             ts_value as ts, type_value as type, reason,
             case when reason is not null then line end as line,
             case when reason is not null then event end as event,
