@@ -1,9 +1,10 @@
-"""Nearest-neighbour indexes over the vectors of a published version: build, recall, latency, memory, and what it costs.
+"""How item2vec may look for items: one search a session, or neighbours of every item found beforehand.
 
     python benchmarks/ann.py --models DIR --store DIR [--split val_split] [--output FILE]
 
-Compares nextcart's inverted file at several ``nprobe``, faiss HNSW, usearch, and a table of neighbours made beforehand.
-Wants a version with item2vec that was not trained on the split, best of a million vectors or more.
+One search a session, by the mean of its last five vectors: exact, faiss IVF at several ``nprobe``, faiss HNSW, usearch.
+Neighbours found beforehand, as nextcart keeps them: several ``nprobe``, lengths, weights. Wants a version with
+co-visitation, item2vec and the hybrid that was not trained on the split, best of a million vectors or more.
 ``docs/decisions/0006`` has the figures.
 """
 
@@ -11,50 +12,71 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import faiss
 import numpy as np
-from numba import njit
+from mean_query import mean_queries
 from pipeline import environment
 from usearch.index import Index
 
-from nextcart.evaluation.protocols import next_event, sample_sessions
+from nextcart.evaluation.metrics import find_hits
+from nextcart.evaluation.protocols import Task, next_event, sample_sessions
 from nextcart.events.store import Store
-from nextcart.kernels.scoring import mean_vectors
-from nextcart.models.ann import VectorIndex
 from nextcart.models.arrays import read_batch
+from nextcart.models.hybrid import Hybrid
 from nextcart.models.item2vec import Item2vec
-from nextcart.models.vocabulary import Vocabulary
+from nextcart.models.model import FitOptions, Query
+from nextcart.models.neighbour_lists import ranked_by
+from nextcart.models.permits import Permits, best_permitted
+from nextcart.models.recommender import Recommender
+from nextcart.models.shared import Found
 from nextcart.repository.repository import Repository
-from nextcart.types import Float32s, Int32s
+from nextcart.types import Float32s, Int32s, Ranked, Source
 
-NEAREST, TOP, SESSIONS, TIMED = 50, 20, 5_000, 500
-TABLE_WIDTH = 50
+TOP, SESSIONS, EVENTS = 20, 20_000, 5
+JUDGED, NEAREST = 500, 30
+"""Vectors whose true neighbours are looked up, and how many."""
 DEFAULT_OUTPUT = Path(__file__).parent / "results" / "ann.json"
 
-Search = Callable[[Float32s, int], Int32s]
-Made = tuple[str, int, Search]
-"""An index by its name, its bytes in memory, and how it is asked."""
+Search = Callable[[Float32s, int], tuple[Any, Any]]
+"""Scores and rows of the nearest to each query, as faiss gives them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """One index: CPU seconds and wall seconds to build, MB it adds, and how it answers."""
+class Measured:
+    """One way: CPU seconds to build, MB in memory, CPU microseconds a session in a batch, and how it answers."""
 
     name: str
     build_cpu_s: float
-    build_wall_s: float
-    mb: float
-    recall_at_50: float
-    median_us: float
-    p99_us: float
-    recommendations_recall_at_20: float
+    mb: int
+    neighbours_found: float
+    session_cpu_us: float
+    recall_at_20: float
+    hybrid_recall_at_20: float
+
+
+class ByMean:
+    """An item2vec that asks an index with one vector a session."""
+
+    def __init__(self, vectors: Float32s, search: Search) -> None:
+        self._vectors, self._search = vectors, search
+
+    def recommend(self, query: Query) -> Ranked:
+        """As `Item2vec.recommend`."""
+
+        def find(width: int, _: Permits) -> Found:
+            scores, rows = self._search(mean_queries(query.sessions, self._vectors, EVENTS), width)
+            return np.asarray(rows).astype(np.int32), np.asarray(scores, np.float32)
+
+        return ranked_by(Source.ITEM2VEC, *best_permitted(query, "mean", find))
 
 
 def main() -> None:
@@ -66,151 +88,136 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT)
     options = parser.parse_args()
     repository = Repository(options.models)
-    folder = repository.folder(repository.resolve("candidate"))
-    model, vocabulary = Item2vec.load(folder / "item2vec"), Vocabulary.load(folder / "vocabulary")
-    held_out = sample_sessions(read_batch(Store.open(options.store), options.split, vocabulary), SESSIONS)
-    task = next_event(held_out, model.config.query_events)
-    vectors = np.ascontiguousarray(model.index.vectors)
-    queries = mean_vectors(task.history.offsets, task.history.items, model.index.vectors, model.config.query_events)
-    asked = np.flatnonzero(queries.any(axis=1))
-    bench = Bench(vectors, queries[asked], task.history, asked, task.targets.items, len(task))
+    recommender = Recommender.load(repository.folder(repository.resolve("candidate")))
+    sessions = read_batch(Store.open(options.store), options.split, recommender.vocabulary)
+    bench = Bench(recommender, next_event(sample_sessions(sessions, SESSIONS), EVENTS))
     found = []
-    for make in (
-        bench.exact,
-        *(bench.ivf(nprobe) for nprobe in (8, 16, 32, 64)),
-        bench.hnsw,
-        bench.usearch,
-        bench.table,
-    ):
-        found.append(bench.measure(make))
-        print(found[-1], flush=True)
+    for measured in (*bench.searches(), *bench.tables()):
+        found.append(measured)
+        print(measured, flush=True)
     report = {
         "created_at": datetime.now(UTC).isoformat(),
         "environment": environment(),
-        "vectors": len(vectors),
-        "dim": vectors.shape[1],
-        "sessions": len(task),
-        "indexes": [asdict(each) for each in found],
+        "vectors": len(bench.vectors),
+        "dim": bench.vectors.shape[1],
+        "sessions": SESSIONS,
+        "ways": [asdict(each) for each in found],
     }
     options.output.write_text(json.dumps(report, indent=1) + "\n")
 
 
 class Bench:
-    """The vectors, the queries of held-out sessions, and what each should find."""
+    """A version, held-out sessions, and the true neighbours of some vectors."""
 
-    def __init__(
-        self, vectors: Float32s, queries: Float32s, history: Any, asked: Any, targets: Int32s, sessions: int
-    ) -> None:
-        self.vectors, self.queries = vectors, queries
-        self.history, self.asked, self.targets, self.sessions = history, asked, targets, sessions
-        self.truth: Int32s | None = None
+    def __init__(self, recommender: Recommender, task: Task) -> None:
+        self._models, self._task = recommender.models, task
+        self._item2vec = cast(Item2vec, recommender.models["item2vec"])
+        self.vectors = np.ascontiguousarray(self._item2vec.vectors)
+        self._n_items = len(recommender.vocabulary)
+        self._judged = np.linspace(0, len(self.vectors) - 1, JUDGED).astype(np.int64)
+        _, self._truth = self._exact()(self.vectors[self._judged], NEAREST)
+        self._asked = Query(task.history, TOP)
 
-    def measure(self, make: Callable[[], Made]) -> Found:
-        """Build an index and ask it every query."""
-        cpu, wall = time.process_time(), time.perf_counter()
-        name, size, search = make()
-        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-        rows = search(self.queries, NEAREST)
-        if self.truth is None:
-            self.truth = rows
-        same = [len(np.intersect1d(a, b)) for a, b in zip(rows[:, :NEAREST], self.truth[:, :NEAREST], strict=True)]
-        hits = (rows[:, :TOP] == self.targets[self.asked][:, None]).any(axis=1).sum()
-        median, p99 = self._latency(search)
-        return Found(
+    def searches(self) -> Iterator[Measured]:
+        """One search a session."""
+        size = self.vectors.nbytes
+        yield self._measure_search("exact", 0.0, size, self._exact())
+        index, cpu = _timed(self._ivf)
+        for nprobe in (16, 32, 64):
+            index.nprobe = nprobe
+            yield self._measure_search(
+                f"IVF{index.nlist}, nprobe {nprobe}", cpu, size + 8 * len(self.vectors), index.search
+            )
+        del index
+        graph, cpu = _timed(self._hnsw)
+        name = "HNSW M16 efC80 efS64"
+        yield self._measure_search(name, cpu, faiss.serialize_index(graph).nbytes, graph.search)
+        del graph
+        other, cpu = _timed(self._usearch)
+        yield self._measure_search("usearch M16 efC80 efS64", cpu, other.memory_usage, _usearch_search(other))
+
+    def tables(self) -> Iterator[Measured]:
+        """Neighbours of every item, found beforehand."""
+        config = self._item2vec.config.model_copy(update={"exact_below": 0})
+        for nprobe, top_n in ((16, 40), (64, 40), (32, 30), (32, 100), (32, 40)):
+            chosen = config.model_copy(update={"nprobe": nprobe, "top_n": top_n})
+            model, cpu = _timed(partial(Item2vec.of_vectors, self.vectors, self._n_items, chosen, FitOptions()))
+            yield self._measure_table(f"neighbours {top_n}, nprobe {nprobe}", cpu, model)
+        for power, decay in ((1.0, 1.0), (4.0, 0.6), (8.0, 0.6), (16.0, 0.8), (16.0, 1.0)):
+            lists = model.neighbours
+            weights = lists.weights ** np.float32(power / config.cosine_power)
+            asked = config.model_copy(update={"cosine_power": power, "query_decay": decay})
+            other = Item2vec(asked, self.vectors, replace(lists, weights=weights))
+            yield self._measure_table(f"neighbours {top_n}, power {power}, decay {decay}", cpu, other)
+
+    def _measure_search(self, name: str, cpu: float, size: int, search: Search) -> Measured:
+        _, rows = search(self.vectors[self._judged], NEAREST)
+        return self._measure(name, cpu, size, np.asarray(rows), ByMean(self.vectors, search))
+
+    def _measure_table(self, name: str, cpu: float, model: Item2vec) -> Measured:
+        lists = model.neighbours
+        rows = np.full((JUDGED, NEAREST), -1, np.int64)
+        for place, row in enumerate(self._judged):
+            mine = lists.items[lists.offsets[row] : lists.offsets[row + 1]][:NEAREST]
+            rows[place, : len(mine)] = mine
+        size = lists.offsets.nbytes + lists.items.nbytes + lists.weights.nbytes
+        return self._measure(name, cpu, size, rows, model)
+
+    def _measure(self, name: str, cpu: float, size: int, rows: Any, model: Any) -> Measured:
+        model.recommend(Query(self._task.history.slice(0, 100), TOP))
+        ranked, asking = _timed(lambda: model.recommend(self._asked))
+        hybrid = cast(Hybrid, self._models["hybrid"])
+        fused = Hybrid(hybrid.config, self._models["covisitation"], model, self._models["top_sellers"])  # type: ignore[arg-type]
+        same = sum(len(np.intersect1d(mine, true)) for mine, true in zip(rows, self._truth, strict=True))
+        return Measured(
             name=name,
             build_cpu_s=round(cpu, 1),
-            build_wall_s=round(wall, 1),
             mb=round(size / 1e6),
-            recall_at_50=round(sum(same) / len(same) / NEAREST, 4),
-            median_us=median,
-            p99_us=p99,
-            recommendations_recall_at_20=round(float(hits) / self.sessions, 4),
+            neighbours_found=round(same / self._truth.size, 4),
+            session_cpu_us=round(asking / len(self._task) * 1e6, 1),
+            recall_at_20=self._recall(ranked.items),
+            hybrid_recall_at_20=self._recall(fused.recommend(self._asked).items),
         )
 
-    def _latency(self, search: Search) -> tuple[float, float]:
-        faiss.omp_set_num_threads(1)
-        taken = []
-        for i in range(TIMED):
-            one = self.queries[i % len(self.queries)][None]
-            began = time.perf_counter()
-            search(one, NEAREST)
-            taken.append((time.perf_counter() - began) * 1e6)
-        faiss.omp_set_num_threads(2)
-        median, p99 = np.percentile(taken, [50, 99])
-        return round(float(median), 1), round(float(p99), 1)
+    def _recall(self, items: Int32s) -> float:
+        return round(float(find_hits(items, self._task.targets).any(axis=1).mean()), 4)
 
-    def exact(self) -> Made:
-        """Every vector."""
-        index = faiss.IndexFlatIP(self.vectors.shape[1])
+    def _exact(self) -> Search:
+        return lambda queries, k: faiss.knn(queries, self.vectors, k, metric=faiss.METRIC_INNER_PRODUCT)
+
+    def _ivf(self) -> Any:
+        n, dim = self.vectors.shape
+        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, round(4 * math.sqrt(n)), faiss.METRIC_INNER_PRODUCT)
+        index.own_fields, index.cp.niter, index.cp.spherical, index.cp.max_points_per_centroid = False, 5, True, 64
+        index.train(self.vectors)
         index.add(self.vectors)
-        return "exact", self.vectors.nbytes, lambda queries, k: index.search(queries, k)[1].astype(np.int32)
+        return index
 
-    def ivf(self, nprobe: int) -> Callable[[], Made]:
-        """The inverted file that nextcart uses."""
-
-        def make() -> Made:
-            index = VectorIndex.build(self.vectors, exact_below=0, nprobe=nprobe, seed=42, threads=2)
-            name = f"faiss IVF{len(index.centroids)}, nprobe {nprobe}"
-            size = self.vectors.nbytes + 8 * len(self.vectors) + index.centroids.nbytes
-            return name, size, lambda queries, k: index.search(queries, k)[0][:, :k]
-
-        return make
-
-    def hnsw(self) -> Made:
-        """A graph of 16 links."""
+    def _hnsw(self) -> Any:
         index = faiss.IndexHNSWFlat(self.vectors.shape[1], 16, faiss.METRIC_INNER_PRODUCT)
         index.hnsw.efConstruction, index.hnsw.efSearch = 80, 64
         index.add(self.vectors)
-        size = faiss.serialize_index(index).nbytes
-        return "faiss HNSW M16 efC80 efS64", size, lambda queries, k: index.search(queries, k)[1].astype(np.int32)
+        return index
 
-    def usearch(self) -> Made:
-        """The same in usearch."""
+    def _usearch(self) -> Any:
         index = Index(ndim=self.vectors.shape[1], metric="ip", connectivity=16, expansion_add=80, expansion_search=64)
         index.add(np.arange(len(self.vectors)), self.vectors, threads=2)
-
-        def search(queries: Float32s, k: int) -> Int32s:
-            keys = np.asarray(index.search(queries, k, threads=1).keys)
-            return keys.reshape(len(queries), -1).astype(np.int32)
-
-        return "usearch M16 efC80 efS64", int(index.memory_usage), search
-
-    def table(self) -> Made:
-        """Each item's neighbours by the inverted file, beforehand; a session adds up those of its last items.
-
-        It is asked by sessions, not by vectors, so it takes the queries in the order of the sessions.
-        """
-        index = VectorIndex.build(self.vectors, exact_below=0, nprobe=16, seed=42, threads=2)
-        rows = np.empty((len(self.vectors), TABLE_WIDTH), np.int32)
-        scores = np.empty((len(self.vectors), TABLE_WIDTH), np.float32)
-        for start in range(0, len(self.vectors), 16_384):
-            block = slice(start, start + 16_384)
-            found, its = index.search(self.vectors[block], TABLE_WIDTH)
-            rows[block], scores[block] = found[:, :TABLE_WIDTH], its[:, :TABLE_WIDTH]
-        place = {self.queries[i].tobytes(): i for i in range(len(self.queries))}
-        offsets, items = self.history.offsets, self.history.items
-
-        def search(queries: Float32s, k: int) -> Int32s:
-            out = np.full((len(queries), k), -1, np.int32)
-            for i, query in enumerate(queries):
-                session = self.asked[place[query.tobytes()]]
-                last = items[offsets[session] : offsets[session + 1]]
-                _add_up(last[(last >= 0) & (last < len(rows))][-5:], rows, scores, out[i])
-            return out
-
-        return f"table of {TABLE_WIDTH} neighbours", rows.nbytes + scores.nbytes, search
+        return index
 
 
-@njit(cache=False)
-def _add_up(items: Int32s, rows: Int32s, scores: Float32s, out: Int32s) -> None:
-    found = np.unique(rows[items].copy().ravel())
-    total = np.zeros(len(found), np.float32)
-    for item in items:
-        for j in range(rows.shape[1]):
-            total[np.searchsorted(found, rows[item, j])] += scores[item, j]
-    order = np.argsort(-total)
-    size = min(len(out), len(order))
-    out[:size] = found[order[:size]]
+def _usearch_search(index: Any) -> Search:
+    def search(queries: Float32s, k: int) -> tuple[Any, Any]:
+        found = index.search(queries, k, threads=1)
+        shape = (len(queries), -1)
+        return 1 - np.asarray(found.distances).reshape(shape), np.asarray(found.keys).reshape(shape)
+
+    return search
+
+
+def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    """What it gives, and the CPU seconds of all threads."""
+    began = time.process_time()
+    return work(), time.process_time() - began
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import nextcart_way
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from mean_query import mean_queries, nearest_to_mean
 from measure import Clock, Stage
 from notebook_way import TOP_ITEMS
 
@@ -22,8 +23,6 @@ from nextcart.evaluation.metrics import find_hits
 from nextcart.evaluation.protocols import Task, next_event
 from nextcart.events.store import Store
 from nextcart.events.synth import SynthConfig, generate
-from nextcart.kernels.scoring import mean_vectors
-from nextcart.models.ann import VectorIndex
 from nextcart.models.arrays import read_batch
 from nextcart.models.bought_together import BoughtTogether
 from nextcart.models.covisitation import Covisitation
@@ -132,7 +131,7 @@ def share_models(folder: Path, _: Clock) -> dict[str, Any]:
     complements = recommender.model("bought_together")
     assert isinstance(complements, BoughtTogether)
     pq.write_table(_table(complements.complements, vocabulary), given / "bought_together.parquet")
-    vectors = _item2vec(recommender).index.vectors
+    vectors = _item2vec(recommender).vectors
     np.save(given / "vectors.npy", vectors)
     np.save(given / "vector_aids.npy", vocabulary.ids(np.arange(len(vectors), dtype=np.int32)))
     np.save(given / "top_sellers.npy", vocabulary.ids(recommender.top_sellers(100).items[0]))
@@ -180,22 +179,22 @@ from both_sides join floors using (aid)
 
 
 def compare_item2vec(folder: Path, _: Clock) -> dict[str, Any]:
-    """Recall@20 of each side's vectors alone on the validation split, by exact search and by each side's own index."""
+    """Recall@20 of each side's vectors alone on the validation split, by exact search and as each side asks them."""
     import faiss
 
     vocabulary, task = _task(folder)
     ours = Item2vec.load(folder / "nextcart" / "item2vec")
     aids = np.load(folder / "notebook" / "vector_aids.npy")
     rows = vocabulary.rows(aids)
-    assert np.array_equal(np.sort(rows), np.arange(len(ours.index.vectors))), "the sides gave vectors to other items"
+    assert np.array_equal(np.sort(rows), np.arange(len(ours.vectors))), "the sides gave vectors to other items"
     theirs = frozen(np.load(folder / "notebook" / "vectors.npy")[np.argsort(rows)])
     index = faiss.read_index(str(folder / "notebook" / "hnsw.faiss"))
-    queries = mean_vectors(task.history.offsets, task.history.items, theirs, Item2vecConfig().query_events)
+    queries = mean_queries(task.history, theirs, Item2vecConfig().query_events)
     _, places = index.search(queries, EvaluationConfig().k)
     found = np.where(places >= 0, rows[places], -1).astype(np.int32)
     found[~queries.any(axis=1)] = -1
     return {
-        "nextcart_exact": _recall(_exact(ours.index.vectors, task), task),
+        "nextcart_exact": _recall(_exact(ours.vectors, task), task),
         "notebook_exact": _recall(_exact(theirs, task), task),
         "nextcart_index": _recall(ours.recommend(Query(task.history, EvaluationConfig().k)).items, task),
         "notebook_index": _recall(found, task),
@@ -204,9 +203,7 @@ def compare_item2vec(folder: Path, _: Clock) -> dict[str, Any]:
 
 
 def _exact(vectors: Float32s, task: Task) -> Int32s:
-    none = np.empty((0, vectors.shape[1]), np.float32)
-    model = Item2vec(Item2vecConfig(), VectorIndex(vectors, none, np.empty(0, np.int32), 1))
-    return model.recommend(Query(task.history, EvaluationConfig().k)).items
+    return nearest_to_mean(task.history, vectors, Item2vecConfig().query_events, EvaluationConfig().k)
 
 
 def _recall(items: Int32s, task: Task) -> float:

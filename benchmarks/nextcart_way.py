@@ -86,7 +86,7 @@ def item2vec(folder: Path, clock: Clock) -> dict[str, Any]:
     with clock.part("fit"):
         model = Item2vec.fit(arrays, Item2vecConfig(), FitOptions())
     model.save(_empty(folder / "nextcart" / "item2vec"))
-    return {"vectors": len(model.index.vectors)}
+    return {"vectors": len(model.vectors)}
 
 
 def train(folder: Path, clock: Clock) -> dict[str, Any]:
@@ -107,14 +107,17 @@ def train(folder: Path, clock: Clock) -> dict[str, Any]:
 
 
 def ann(folder: Path, clock: Clock) -> dict[str, Any]:
-    """Build the index over the trained vectors again."""
+    """Look for the neighbours of the trained vectors again."""
     from nextcart.config import Item2vecConfig
-    from nextcart.models.ann import VectorIndex
+    from nextcart.models.ann import nearest_of_all
     from nextcart.models.item2vec import Item2vec
+    from nextcart.models.model import FitOptions
 
-    vectors, config = Item2vec.load(folder / "nextcart" / "model" / "item2vec").index.vectors, Item2vecConfig()
+    vectors, config = Item2vec.load(folder / "nextcart" / "model" / "item2vec").vectors, Item2vecConfig()
     with clock.part("build"):
-        VectorIndex.build(vectors, exact_below=config.exact_below, nprobe=config.nprobe, seed=42, threads=2)
+        nearest_of_all(
+            vectors, config.top_n, exact_below=config.exact_below, nprobe=config.nprobe, options=FitOptions()
+        )
     return {"vectors": len(vectors)}
 
 
@@ -138,8 +141,6 @@ def evaluation(folder: Path, clock: Clock) -> dict[str, Any]:
 
 def serving(folder: Path, clock: Clock) -> dict[str, Any]:
     """Time single calls for sessions of five events on one thread: the batch of one, the scoring, each model alone."""
-    import faiss
-
     from nextcart.config import EvaluationConfig
     from nextcart.evaluation.protocols import next_event
     from nextcart.events.schema import Event, Session
@@ -148,7 +149,6 @@ def serving(folder: Path, clock: Clock) -> dict[str, Any]:
     from nextcart.models.recommender import Recommender
     from nextcart.types import TYPE_NAMES
 
-    faiss.omp_set_num_threads(1)
     recommender = Recommender.load(folder / "nextcart" / "model")
     recommender.warm()
     vocabulary, k = recommender.vocabulary, EvaluationConfig().k

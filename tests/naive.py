@@ -8,11 +8,20 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import permutations
 from typing import NamedTuple
 
 import numpy as np
 
-from nextcart.config import BoughtTogetherConfig, CovisitationConfig, HybridConfig, MatrixConfig, TopSellersConfig
+from nextcart.config import (
+    BoughtTogetherConfig,
+    CovisitationConfig,
+    HybridConfig,
+    Item2vecConfig,
+    MatrixConfig,
+    SessionNeighboursConfig,
+    TopSellersConfig,
+)
 from nextcart.types import SessionBatch
 
 HOUR_MS = 3_600_000
@@ -81,22 +90,36 @@ def top_sellers(sessions: Iterable[Session], config: TopSellersConfig) -> dict[s
 
 
 def covisitation(sessions: Iterable[Session], config: MatrixConfig) -> dict[int, dict[int, float]]:
-    """For each item a: the items b of later events, by the sum of w(type b) * exp(-decay * hours between)."""
+    """For each item a: the items b near its events, as the direction says, by w(type b) * both decays."""
     weights: dict[int, dict[int, float]] = defaultdict(lambda: defaultdict(float))
     for session in sessions:
         last = session[-config.last_events :]
-        for i, a in enumerate(last):
-            for j, b in enumerate(last):
-                hours = (b.ts - a.ts) / HOUR_MS
-                if b.ts <= a.ts or hours > config.window_hours:
-                    continue
-                if config.look_back_events and j - i > config.look_back_events:
-                    continue
-                if a.item == b.item and not config.keep_diagonal:
-                    continue
-                weight = config.type_weights.as_tuple()[b.type] * math.exp(-config.decay_per_hour * hours)
-                if weight > 0:
-                    weights[a.item][b.item] += weight
+        for (i, a), (j, b) in permutations(enumerate(last), 2):
+            hours = abs(b.ts - a.ts) / HOUR_MS
+            pairs = {"later": b.ts > a.ts, "after": j > i, "around": True}[config.direction]
+            if not pairs or hours > config.window_hours or (a.item == b.item and not config.keep_diagonal):
+                continue
+            if config.look_back_events and abs(j - i) > config.look_back_events:
+                continue
+            decay = config.position_decay ** (abs(j - i) - 1) * math.exp(-config.decay_per_hour * hours)
+            weight = config.type_weights.as_tuple()[b.type] * decay
+            if weight > 0:
+                weights[a.item][b.item] += weight
+    if config.normalised:
+        for row in weights.values():
+            total = sum(row.values())
+            row.update({item: weight / total for item, weight in row.items()})
+    return weights
+
+
+def two_hop(lists: Neighbours, width: int) -> dict[int, dict[int, float]]:
+    """For each item: the first neighbours of its first neighbours but itself, by the sum of the weights' products."""
+    weights: dict[int, dict[int, float]] = defaultdict(lambda: defaultdict(float))
+    for item, neighbours in lists.items():
+        for via, to_there in neighbours[:width]:
+            for other, onwards in lists[via][:width]:
+                if other != item:
+                    weights[item][other] += to_there * onwards
     return weights
 
 
@@ -155,19 +178,51 @@ def basket_query(basket: Collection[int], lists: Neighbours) -> dict[int, float]
     return permitted(scores, basket)
 
 
-def mean_vector(session: Session, vectors: np.ndarray, query_events: int) -> np.ndarray | None:
-    """The normalised mean of the vectors of the last events that have one; None where none has."""
-    rows = [event.item for event in session if 0 <= event.item < len(vectors)][-query_events:]
-    if not rows:
-        return None
-    mean = vectors[rows].astype(np.float64).mean(axis=0)
-    norm = np.linalg.norm(mean)
-    return mean / norm if norm > 0 else None
+def item2vec_query(session: Session, vectors: np.ndarray, config: Item2vecConfig) -> dict[int, float]:
+    """Sum over the last events of cosine ** power * decay ** i, i from the newest, for every item near to one."""
+    scores: dict[int, float] = defaultdict(float)
+    for i, event in enumerate(reversed(session[-config.query_events :])):
+        if 0 <= event.item < len(vectors):
+            cosines = vectors.astype(np.float64) @ vectors[event.item].astype(np.float64)
+            for item, cosine in enumerate(cosines.tolist()):
+                if cosine > 0:
+                    scores[item] += config.query_decay**i * cosine**config.cosine_power
+    return scores
 
 
-def nearest(query: np.ndarray | None, vectors: np.ndarray) -> dict[int, float]:
-    """The inner product of each vector with the query."""
-    return {} if query is None else dict(enumerate((vectors.astype(np.float64) @ query).tolist()))
+def session_neighbours(
+    learned: Sequence[Session], session: Session, config: SessionNeighboursConfig
+) -> dict[int, float]:
+    """What stands near the session's last items in the recent sessions that share them, nearest sessions first."""
+    recent = sorted((s for s in learned if s), key=lambda s: s[-1].ts)[::-1]
+    kept = [[event.item for event in s[-config.max_session_events :]] for s in recent]
+    holding: dict[int, list[int]] = defaultdict(list)
+    for number, items in enumerate(kept):
+        for item in set(items):
+            holding[item].append(number)
+
+    asked = list(dict.fromkeys(event.item for event in reversed(session) if event.item >= 0))[: config.query_events]
+    shared: dict[int, float] = defaultdict(float)
+    match: dict[int, int] = {}
+    for i, item in enumerate(asked):
+        for number in holding[item][: config.sessions_per_item]:
+            idf = float(np.float32(math.log1p(len(kept) / len(holding[item]))))
+            shared[number] += math.exp(-i / config.position_decay) * idf
+            match.setdefault(number, len(kept[number]) - 1 - kept[number][::-1].index(item))
+
+    nearness: dict[int, float] = {}
+    for number, weight in shared.items():
+        age = max(0, min(session[-1].ts, recent[0][-1].ts) - recent[number][-1].ts) / DAY_MS / config.recency_days
+        nearness[number] = weight * float(np.float32(1 / math.sqrt(len(recent[number])))) * math.exp(-min(age, 30.0))
+
+    scores: dict[int, float] = defaultdict(float)
+    for number, near in best(nearness, config.neighbours):
+        for place, item in enumerate(kept[number]):
+            distance = place - match[number]
+            if abs(distance) <= config.reach_events:
+                factor = config.before_weight if distance < 0 else 1.0
+                scores[item] += near * factor * math.exp(-abs(distance) / config.item_decay)
+    return {item: score for item, score in scores.items() if np.float32(score) > 0}
 
 
 def hybrid_weights(session: Session, config: HybridConfig) -> tuple[float, float, float]:

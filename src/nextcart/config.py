@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -84,23 +84,55 @@ class TopSellersConfig(Section):
     """Items kept in each list: overall and one a type."""
 
 
-class MatrixConfig(Section):
-    """One co-visitation matrix: how a later event b counts for an earlier item a of the same session."""
+MatrixName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 
+
+class MatrixConfig(Section):
+    """One co-visitation matrix: how an event b counts for another event a of the same session."""
+
+    direction: Literal["later", "after", "around"] = "later"
+    """``later``: b is later than a; ``after``: b stands after a, also at the same time; ``around``: or before a."""
     last_events: Positive = 20
     """Only the last events of a session make pairs."""
     window_hours: PositiveReal = 12.0
     """Pairs further apart in time do not count."""
     decay_per_hour: NotNegative = 0.05
     """Exponential decay of a pair's weight with the time between its events."""
+    position_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Factor on a pair's weight for each position further apart: neighbours weigh 1, the next but one this."""
     type_weights: TypeWeights = TypeWeights()
-    """Weight of the later event's type."""
+    """Weight of the type of b."""
     look_back_events: Annotated[int, Field(ge=0)] = 0
     """Only pairs at most this many positions apart count; 0: any distance."""
     keep_diagonal: bool = False
     """Whether an item may be its own neighbour (people do come back to it)."""
+    normalised: bool = False
+    """Each item's weights divided by the sum of them all, those that are not kept among them: shares of what comes."""
     top_n: Annotated[int, Field(gt=0, le=1024)] = 40
     """Neighbours kept of each item."""
+    two_hop: MatrixName | Literal[""] = ""
+    """Under this name the neighbours of each item's first 30 neighbours are kept too; empty: they are not."""
+
+
+_BY_POSITION = MatrixConfig(
+    direction="after",
+    last_events=50,
+    window_hours=336.0,
+    decay_per_hour=0.0,
+    position_decay=0.8,
+    type_weights=TypeWeights(clicks=1.0, carts=1.0, orders=1.0),
+    look_back_events=10,
+    keep_diagonal=True,
+    normalised=True,
+    top_n=60,
+)
+
+DEFAULT_MATRICES = {
+    "next": _BY_POSITION.model_copy(update={"position_decay": 0.6}),
+    "around": _BY_POSITION.model_copy(update={"direction": "around", "two_hop": "two_hop"}),
+    "buys": _BY_POSITION.model_copy(update={"type_weights": TypeWeights(clicks=0.0, carts=1.0, orders=1.0)}),
+}
+"""What comes next, what stands near, and what is carted or ordered soon: the lists that a ranker asks for."""
 
 
 class CovisitationConfig(MatrixConfig):
@@ -112,15 +144,48 @@ class CovisitationConfig(MatrixConfig):
     """Weight of the i-th newest event of the session: query_decay ** i."""
     query_type_weights: TypeWeights = TypeWeights()
     """Weight of the type of the session's event."""
-    matrices: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")], MatrixConfig] = {}
-    """Further matrices by name; ``main`` is taken."""
+    matrices: dict[MatrixName, MatrixConfig] = Field(DEFAULT_MATRICES, validate_default=True)
+    """Further matrices by name; ``main`` is taken. A file's keys change those named here or add others; ``buys = false``
+    in ``[models.covisitation.matrices]`` leaves one out, with its ``two_hop``."""
+
+    @field_validator("matrices", mode="before")
+    @classmethod
+    def _over_defaults(cls, given: Any) -> Any:
+        """Settings from a file are laid over the defaults; a program's `MatrixConfig` are all that there are."""
+        if not isinstance(given, dict) or all(isinstance(each, MatrixConfig) for each in given.values()):
+            return given
+        there = {name: matrix.model_dump() for name, matrix in DEFAULT_MATRICES.items()}
+        left_out = {name for name, each in given.items() if each is False and name in there}
+        return {name: each for name, each in _laid_over(there, given).items() if name not in left_out}
 
     @field_validator("matrices")
     @classmethod
-    def _leave_main(cls, matrices: dict[str, MatrixConfig]) -> dict[str, MatrixConfig]:
+    def _name_apart(cls, matrices: dict[str, MatrixConfig], main: ValidationInfo) -> dict[str, MatrixConfig]:
         if "main" in matrices:
             raise ValueError("'main' is the model's own matrix; name it otherwise")
+        two_hops = (main.data.get("two_hop"), *(matrix.two_hop for matrix in matrices.values()))
+        names = ["main", *matrices, *filter(None, two_hops)]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"there would be two matrices '{name}'; name one of them otherwise")
         return matrices
+
+    def counted(self) -> dict[str, MatrixConfig]:
+        """The matrices that are counted from events, by name, the main one first."""
+        return {"main": self, **self.matrices}
+
+    def two_hops(self) -> dict[str, str]:
+        """The matrices of neighbours' neighbours, each with the name of the counted one that it is made of."""
+        return {matrix.two_hop: name for name, matrix in self.counted().items() if matrix.two_hop}
+
+
+def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Both tables, key by key down to the last; where both have a value, that of ``above``."""
+    laid = below | above
+    for name in below.keys() & above.keys():
+        if isinstance(below[name], dict) and isinstance(above[name], dict):
+            laid[name] = _laid_over(below[name], above[name])
+    return laid
 
 
 class BoughtTogetherConfig(Section):
@@ -162,12 +227,46 @@ class Item2vecConfig(Section):
     """Learning rate at the start; it falls linearly over all epochs to a thousandth of that."""
     negative_power: Share = 0.75
     """Negatives are drawn by item count to this power."""
+    top_n: Annotated[int, Field(gt=0, le=1024)] = 40
+    """Nearest items kept of each item, itself among them."""
+    cosine_power: Annotated[float, Field(gt=0, le=32)] = 16.0
+    """A neighbour weighs its cosine to this power: one near neighbour is worth more than several far ones."""
     query_events: Positive = 5
-    """A session asks with the mean of the last normalised vectors."""
+    """A session asks with its last events, newest first."""
+    query_decay: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """Weight of the i-th newest event of the session: query_decay ** i."""
     exact_below: Annotated[int, Field(ge=0)] = 4096
-    """With fewer vectors the search is exact."""
-    nprobe: Positive = 16
-    """Cells of the inverted file that a query visits."""
+    """With fewer vectors all pairs are looked at for neighbours."""
+    nprobe: Positive = 32
+    """Cells of an inverted file that are looked through for the neighbours of each cell's items."""
+
+
+class NeighboursQueryConfig(Section):
+    """How a session asks for the training sessions like it, and what these are worth."""
+
+    query_events: Annotated[int, Field(gt=0, le=255)] = 10
+    """A session asks with its last distinct items."""
+    position_decay: PositiveReal = 1.5
+    """The i-th newest of these (from 0) weighs exp(-i / position_decay)."""
+    recency_days: PositiveReal = 30.0
+    """A training session weighs exp(-age in days / recency_days)."""
+    neighbours: Positive = 300
+    """So many of the nearest training sessions give their items."""
+    item_decay: PositiveReal = 2.0
+    """An item weighs exp(-distance / item_decay), its distance to the newest shared item counted in events."""
+    before_weight: Share = 0.5
+    """Factor on items that stand before the shared one."""
+    reach_events: Annotated[int, Field(gt=0, le=255)] = 10
+    """Items further from the shared one add nothing."""
+
+
+class SessionNeighboursConfig(NeighboursQueryConfig):
+    """The session-neighbours model: what it keeps, and how a session asks it."""
+
+    sessions_per_item: Positive = 500
+    """The most recent sessions kept of each item."""
+    max_session_events: Annotated[int, Field(gt=0, le=256)] = 50
+    """Only the last events of a session are kept."""
 
 
 class HybridConfig(Section):
@@ -193,6 +292,62 @@ class HybridConfig(Section):
     """Factor on item2vec where the last event is a cart or an order."""
 
 
+class RankerConfig(Section):
+    """A learned order of all sources' candidates: which lists bring them, what it learns from, and how."""
+
+    lists: dict[str, Annotated[int, Field(gt=0, le=1000)]] = {
+        "next": 40,
+        "next_of_last": 20,
+        "around": 40,
+        "around_of_last": 20,
+        "buys": 10,
+        "two_hop": 20,
+        "neighbours": 60,
+        "item2vec": 20,
+        "top_sellers": 20,
+    }
+    """How many items of each list become candidates. A co-visitation matrix brings two lists: of the last events, and
+    ``<matrix>_of_last``. A list that is not named here, or whose model is not trained, is not asked."""
+    list_length: Annotated[int, Field(gt=0, le=1000)] = 100
+    """Length of the lists in which a candidate's rank is looked up."""
+    history_events: Annotated[int, Field(ge=0)] = 30
+    """The items of so many of the session's last events are candidates too."""
+    max_candidates: Annotated[int, Field(gt=0, le=2000)] = 150
+    """The most candidates of a session."""
+    folds: Positive = 3
+    """At most so many times the sources are fitted on what came before a cut, and asked about the sessions after it."""
+    fold_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """At most this share of the sessions lies between two cuts; the newest lie after the first."""
+    max_questions: Positive = 40_000
+    """The most questions that an objective is learned from; a large log poses so many in its last hours."""
+    min_questions: Positive = 200
+    """An objective with fewer questions gets no forest of its own: that of clicks answers for it."""
+    last_positions: Positive = 20
+    """Questions are posed at so many of a session's last positions."""
+    negatives: Positive = 40
+    """About so many candidates that did not come are kept of each question."""
+    learning_rate: PositiveReal = 0.1
+    """LightGBM's learning rate."""
+    leaves: Annotated[int, Field(gt=1, le=1024)] = 15
+    """Leaves of a tree."""
+    max_trees: Positive = 300
+    """The most trees; fewer where the later part of the questions gains nothing by more."""
+    patience: Positive = 30
+    """Trees without gain after which no more are tried."""
+    stopping_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of the questions, the latest, that decide on the number of trees."""
+    min_leaf_rows: Positive = 50
+    """Least rows of a leaf."""
+    l2: NotNegative = 5.0
+    """LightGBM's lambda_l2."""
+    feature_share: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """Share of the features that a tree may look at."""
+    row_share: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """Share of the rows that a tree is grown from."""
+    truncation: Positive = 20
+    """Places of a list that are to be right: lambdarank's truncation level."""
+
+
 class ModelsConfig(Section):
     """The models, a section each."""
 
@@ -200,7 +355,9 @@ class ModelsConfig(Section):
     covisitation: CovisitationConfig = CovisitationConfig()
     bought_together: BoughtTogetherConfig = BoughtTogetherConfig()
     item2vec: Item2vecConfig = Item2vecConfig()
+    session_neighbours: SessionNeighboursConfig = SessionNeighboursConfig()
     hybrid: HybridConfig = HybridConfig()
+    ranker: RankerConfig = RankerConfig()
 
 
 class TrainingConfig(Section):
@@ -215,12 +372,24 @@ class TrainingConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """The next_event protocol."""
+    """How versions are measured: what the protocols ask, and how sure their figures are."""
 
     k: Annotated[int, Field(gt=0, le=1000)] = 20
     """Cut-off of recall, hit rate, NDCG, MAP, MRR and coverage."""
     history_events: Positive = 5
-    """Events before the target that the models are shown."""
+    """next_event: events before the target that the models are shown."""
+    max_history_events: Positive = 200
+    """next_click and multi_objective: the most events before the question that the models are shown."""
+    last_positions: Positive = 50
+    """next_click: so many of a session's last clicks are asked for."""
+    decays_per_day: tuple[NotNegative, ...] = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+    """next_period: the decays of top sellers that are tried, beside plain counts."""
+    young_item_days: PositiveReal = 7.0
+    """An item is young where its first event lies in so many last days of training."""
+    rounds: Annotated[int, Field(ge=0, le=100_000)] = 1000
+    """Resamples of the sessions that make the 95 % intervals; 0: no intervals."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
+    """Seed of the resamples, of multi_objective's cuts and of basket_completion's given items."""
 
 
 class SparkConfig(Section):

@@ -8,7 +8,7 @@ with a new name, and never over a folder that exists. `answers.json` beside the 
 of [aid, ts, type]) and the answers by kind.
 
 The shop has about fifty items. The settings reach every array that a model can save: a named co-visitation matrix, and
-cells for item2vec although there are few vectors.
+cells for item2vec's neighbours although there are few vectors.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def test_a_training_can_be_repeated(tmp_path: Path) -> None:
     nextcart("synth", "--scale", "0.3", "--output", "shop.jsonl", cwd=tmp_path)
     nextcart("ingest", "shop.jsonl", cwd=tmp_path)
     nextcart("split", cwd=tmp_path)
-    # Above this many vectors the index is clustered, which must be repeatable as well.
+    # Above this many vectors they are clustered for their neighbours, which must be repeatable as well.
     (tmp_path / "nextcart.toml").write_text("[training]\ndeterministic = true\n[models.item2vec]\nexact_below = 100\n")
     versions = [as_json("train", cwd=tmp_path)["version"] for _ in range(2)]
     first, second = (tmp_path / "var/models/versions" / version for version in versions)

@@ -58,7 +58,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     nextcart("synth", "--scale", "0.2", "--output", "shop.jsonl", cwd=folder)
     nextcart("ingest", "shop.jsonl", cwd=folder)
     nextcart("split", cwd=folder)
-    # Above this many vectors the index is clustered, which must come out the same as well.
+    # Above this many vectors they are clustered for their neighbours, which must come out the same as well.
     (folder / "nextcart.toml").write_text("[training]\ndeterministic = true\n[models.item2vec]\nexact_below = 100\n")
     return folder
 

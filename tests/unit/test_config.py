@@ -41,9 +41,12 @@ DESIGNED = {
         "epochs": 3,
         "learning_rate": 0.125,
         "negative_power": 0.75,
+        "top_n": 40,
+        "cosine_power": 16.0,
         "query_events": 5,
+        "query_decay": 0.6,
         "exact_below": 4096,
-        "nprobe": 16,
+        "nprobe": 32,
     },
     "hybrid": {
         "covisitation": 0.6,

@@ -1,8 +1,6 @@
-"""Answering a batch of sessions: neighbour scores, popularity lists, query vectors; what may come and what not."""
+"""Answering a batch of sessions: neighbour scores, popularity lists, allowed items; what may come and what not."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 from numba import njit
@@ -164,21 +162,29 @@ def first_permitted(
 
 @njit(cache=True, nogil=True)
 def score_allowed(
-    queries: Float32s,
+    offsets: Int64s,
+    items: Int32s,
     vectors: Float32s,
+    query_events: int,
+    decay: float,
+    power: float,
     k: int,
     ban_offsets: Int64s,
     banned: Int32s,
     allow_offsets: Int64s,
     allowed: Int32s,
 ) -> tuple[Int32s, Float32s]:
-    """The best ``k`` of each session's allowed items by inner product with its query; exact, no index."""
-    n, dim = queries.shape
+    """The best ``k`` allowed items: the sum over each session's last events of cosine ** power * decay ** i.
+
+    What `score_neighbours` sums, but over the vectors themselves: of all items, not of the kept neighbours alone.
+    Negative cosines count as none.
+    """
+    n = len(offsets) - 1
     out_items = np.full((n, k), EMPTY, np.int32)
     out_scores = np.zeros((n, k), np.float32)
     for s in range(n):
-        if not queries[s].any():
-            continue
+        stop = offsets[s + 1]
+        start = max(offsets[s], stop - query_events)
         table = _ban_table(ban_offsets, banned, s)
         best_scores, best_items = out_scores[s], out_items[s]
         size = 0
@@ -187,37 +193,26 @@ def score_allowed(
             if j > allow_offsets[s] and row == allowed[j - 1]:
                 continue
             if row < len(vectors) and table[slot_of(table, row)] == EMPTY:
-                score = np.float32(0.0)
-                for d in range(dim):
-                    score += queries[s, d] * vectors[row, d]
-                size = push(best_scores, best_items, size, score, row)
+                score = np.float32(_closeness(items[start:stop], row, vectors, decay, power))
+                if score > 0.0:
+                    size = push(best_scores, best_items, size, score, row)
         sort_heap(best_scores, best_items, size)
     return out_items, out_scores
 
 
 @njit(cache=True, nogil=True)
-def mean_vectors(offsets: Int64s, items: Int32s, vectors: Float32s, query_events: int) -> Float32s:
-    """The normalised mean of the vectors of each session's last events that have one; zeros where none has."""
-    n = len(offsets) - 1
-    dim = vectors.shape[1]
-    out = np.zeros((n, dim), np.float32)
-    for s in range(n):
-        used = 0
-        for e in range(offsets[s + 1] - 1, offsets[s] - 1, -1):
-            if used == query_events:
-                break
-            if 0 <= items[e] < len(vectors):
-                used += 1
-                for d in range(dim):
-                    out[s, d] += vectors[items[e], d]
-        norm = 0.0
-        for d in range(dim):
-            norm += out[s, d] * out[s, d]
-        if norm > 0.0:
-            scale = np.float32(1.0 / math.sqrt(norm))
-            for d in range(dim):
-                out[s, d] *= scale
-    return out
+def _closeness(events: Int32s, row: int, vectors: Float32s, decay: float, power: float) -> float:
+    """How near an item is to the events, newest last."""
+    total, factor = 0.0, 1.0
+    for e in range(len(events) - 1, -1, -1):
+        if 0 <= events[e] < len(vectors):
+            cosine = 0.0
+            for d in range(vectors.shape[1]):
+                cosine += vectors[events[e], d] * vectors[row, d]
+            if cosine > 0.0:
+                total += factor * cosine**power
+        factor *= decay
+    return total
 
 
 @njit(cache=True, nogil=True)

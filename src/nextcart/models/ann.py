@@ -1,123 +1,118 @@
-"""Nearest vectors by inner product: faiss, exact where there are few vectors, else an inverted file.
-
-Saved as arrays (centroids and the cell of each vector), never in a format of faiss's own.
-"""
+"""The nearest vectors of every vector, by inner product: exact where there are few, else cell by cell with faiss."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from nextcart.kernels.topk import order_ties
-from nextcart.models.model import frozen
-from nextcart.types import Float32s, Int32s
-
-# With BLAS faiss rounds a batch otherwise than a single query; a session's answer must not depend on its batch.
-NO_BLAS, ALWAYS_BLAS = 2**31 - 1, 1
-faiss.cvar.distance_compute_blas_threshold = NO_BLAS
+from nextcart.models.model import FitOptions
+from nextcart.models.parallel import balanced_blocks, run_blocks
+from nextcart.models.shared import Found
+from nextcart.types import UNKNOWN, Float32s, Int64s
 
 TRAINING_VECTORS_PER_CELL = 64
 KMEANS_ITERATIONS = 5
+EXACT_BLOCK = 1024
+ALWAYS_BLAS = 1
 
 
-def search_on_one_thread() -> None:
-    """Let searches of the calling thread start no threads of their own."""
-    faiss.omp_set_num_threads(1)
+def nearest_of_all(vectors: Float32s, width: int, *, exact_below: int, nprobe: int, options: FitOptions) -> Found:
+    """The ``width`` nearest of every vector, itself among them: rows and inner products, best first.
 
+    Cell by cell, one matrix product for all vectors of a cell against those of the cells nearest to its centre: a
+    quarter of the CPU of as good a search for each vector by itself.
 
-class VectorIndex:
-    """An index over normalised vectors, immutable once built.
+    Args:
+        vectors: normalised, float32, shape (n, dim).
+        width: neighbours wanted of each.
+        exact_below: with fewer vectors every pair is looked at.
+        nprobe: cells, a vector's own among them, in which its neighbours are looked for.
+        options: seed of the clustering, and threads, which change nothing of what comes.
 
-    Attributes:
-        vectors: float32, shape (n, dim); a vector's place is its item's row.
-        centroids: float32, shape (n_cells, dim); (0, dim) where the search is exact.
-        cells: int32, shape (n,), the cell of each vector; (0,) where the search is exact.
+    Returns:
+        int32 and float32 of shape (n, width); of equal ones the smaller row first, `UNKNOWN` and 0 past the end.
     """
+    n = len(vectors)
+    rows, scores = np.full((n, width), UNKNOWN, np.int32), np.zeros((n, width), np.float32)
+    if not n:
+        return rows, scores
+    cells = _Cells.of(vectors, exact_below=exact_below, nprobe=nprobe, options=options)
 
-    def __init__(self, vectors: Float32s, centroids: Float32s, cells: Int32s, nprobe: int) -> None:
-        self.vectors, self.centroids, self.cells = vectors, centroids, cells
-        dim = vectors.shape[1]
-        flat = faiss.IndexFlatIP(dim)
-        self._index: Any = flat
-        if not len(centroids):
-            flat.add(vectors)
-            return
-        flat.add(centroids)
-        self._quantizer = flat
-        self._index = faiss.IndexIVFFlat(flat, dim, len(centroids), faiss.METRIC_INNER_PRODUCT)
-        self._index.nprobe = min(nprobe, len(centroids))
-        _fill_cells(self._index, vectors, cells)
+    def search(first: int, stop: int) -> None:
+        # faiss has threads of its own, which would fight with these; the setting holds for the calling thread.
+        _faiss().omp_set_num_threads(1)
+        for cell in range(first, stop):
+            asked, among = cells.members(cell), cells.around(cell)
+            found = min(width, len(among))
+            if len(asked):
+                its_scores, places = _faiss().knn(
+                    vectors[asked], vectors[among], found, metric=_faiss().METRIC_INNER_PRODUCT
+                )
+                its_rows = among[places].astype(np.int32)
+                order_ties(its_scores, its_rows)
+                rows[asked, :found], scores[asked, :found] = its_rows, its_scores
+
+    run_blocks("neighbours of items", balanced_blocks(cells.bounds), options, search)
+    return rows, scores
+
+
+class _Cells:
+    """Vectors grouped into cells, and the cells near each."""
+
+    def __init__(self, order: Int64s, bounds: Int64s, near: Int64s) -> None:
+        """Rows by cell, where each cell starts, and the cells to look through for each; none in ``near``: all."""
+        self._order, self.bounds, self._near = order, bounds, near
 
     @classmethod
-    def build(cls, vectors: Float32s, *, exact_below: int, nprobe: int, seed: int, threads: int) -> VectorIndex:
-        """Cluster the vectors into about 4 * sqrt(n) cells, or none where there are fewer than ``exact_below``."""
-        n, dim = vectors.shape
+    def of(cls, vectors: Float32s, *, exact_below: int, nprobe: int, options: FitOptions) -> _Cells:
+        n = len(vectors)
         if n < max(1, exact_below):
-            return cls(vectors, frozen(np.empty((0, dim), np.float32)), frozen(np.empty(0, np.int32)), nprobe)
-        n_cells = max(1, min(n // 39, round(4 * math.sqrt(n))))
-        faiss.omp_set_num_threads(threads)
-        kmeans = faiss.Kmeans(
-            dim,
-            n_cells,
-            niter=KMEANS_ITERATIONS,
-            seed=seed % 2**31,
-            spherical=True,
-            max_points_per_centroid=TRAINING_VECTORS_PER_CELL,
-        )
-        # Here nobody is answered, and BLAS takes a third of the CPU.
-        faiss.cvar.distance_compute_blas_threshold = ALWAYS_BLAS
-        try:
-            kmeans.train(vectors)
-            centroids = np.asarray(kmeans.centroids, np.float32)
-            quantizer = faiss.IndexFlatIP(dim)
-            quantizer.add(centroids)
-            _, nearest = quantizer.search(vectors, 1)
-        finally:
-            faiss.cvar.distance_compute_blas_threshold = NO_BLAS
-        return cls(vectors, frozen(centroids), frozen(nearest[:, 0].astype(np.int32)), nprobe)
+            bounds = np.append(np.arange(0, n, EXACT_BLOCK), n)
+            return cls(np.arange(n), bounds, np.empty((len(bounds) - 1, 0), np.int64))
+        centroids, cell_of = _cluster(vectors, options)
+        order = np.argsort(cell_of, kind="stable")
+        bounds = np.searchsorted(cell_of[order], np.arange(len(centroids) + 1))
+        near = np.argsort(-(centroids @ centroids.T), axis=1, kind="stable")[:, :nprobe]
+        return cls(order, bounds, near)
 
-    def search(self, queries: Float32s, k: int) -> tuple[Int32s, Float32s]:
-        """The nearest of each query, at least ``k``, best first, of equals the smaller rows first; -1 past the end.
+    def members(self, cell: int) -> Int64s:
+        """The rows of a cell."""
+        return self._order[self.bounds[cell] : self.bounds[cell + 1]]
 
-        Shapes (n, m), m at least 1; a query of zeros finds nothing. faiss cuts a tie at the last place arbitrarily, so
-        a query whose tie is cut is asked again, further out: what comes does not depend on the rest of the batch.
-        """
-        n, asked = len(self.vectors), queries.any(axis=1)
-        wanted, width = min(k, n), max(1, min(k + 1, n))
-        scores, rows = self._index.search(queries, width)
-        tied = np.flatnonzero(asked & (rows[:, -1] >= 0) & (scores[:, -1] == scores[:, wanted - 1]))
-        further = width
-        while len(tied) and further < n:
-            further = min(4 * further, n)
-            more, found = self._index.search(queries[tied], further)
-            for query, its_scores, its_rows in zip(tied, more, found, strict=True):
-                best = np.lexsort((its_rows, -its_scores))[:width]
-                scores[query], rows[query] = its_scores[best], its_rows[best]
-            tied = tied[(found[:, -1] >= 0) & (more[:, -1] == more[:, wanted - 1])]
-        rows[~asked] = -1
-        places = rows.astype(np.int32)
-        order_ties(scores, places)
-        return places, scores
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays to save."""
-        return {"vectors": self.vectors, "centroids": self.centroids, "cells": self.cells}
+    def around(self, cell: int) -> Int64s:
+        """The rows of the cells to look through, ascending, so that of equal vectors the first is found first."""
+        if not self._near.shape[1]:
+            return self._order
+        return np.sort(np.concatenate([self.members(other) for other in self._near[cell]]))
 
 
-def _fill_cells(index: Any, vectors: Float32s, cells: Int32s) -> None:
-    """Put every vector into its known cell, with no search for it."""
-    order = np.argsort(cells, kind="stable")
-    bounds = np.searchsorted(cells[order], np.arange(index.nlist + 1))
-    for cell in range(index.nlist):
-        rows = order[bounds[cell] : bounds[cell + 1]]
-        if len(rows):
-            codes = np.ascontiguousarray(vectors[rows])
-            index.invlists.add_entries(
-                cell, len(rows), faiss.swig_ptr(rows), faiss.swig_ptr(codes.view(np.uint8).ravel())
-            )
-    index.ntotal = len(vectors)
-    index.is_trained = True
+def _cluster(vectors: Float32s, options: FitOptions) -> tuple[Float32s, NDArray[Any]]:
+    """About 4 * sqrt(n) centroids, and the cell of each vector."""
+    faiss = _faiss()
+    n, dim = vectors.shape
+    # One thread: faiss's wait for one another at full speed, and a clustering by two is not repeatable.
+    faiss.omp_set_num_threads(1)
+    kmeans = faiss.Kmeans(
+        dim,
+        max(1, min(n // 39, round(4 * math.sqrt(n)))),
+        niter=KMEANS_ITERATIONS,
+        seed=options.seed % 2**31,
+        spherical=True,
+        max_points_per_centroid=TRAINING_VECTORS_PER_CELL,
+    )
+    kmeans.train(vectors)
+    _, nearest = kmeans.index.search(vectors, 1)
+    return np.asarray(kmeans.centroids, np.float32), nearest[:, 0]
+
+
+def _faiss() -> Any:
+    """faiss, which is needed at training alone: a server neither loads it nor waits for it."""
+    import faiss
+
+    # A product of a few rows by many is worth BLAS too, and one rounding for all sizes.
+    faiss.cvar.distance_compute_blas_threshold = ALWAYS_BLAS
+    return faiss

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextcart.config import Item2vecConfig
-from nextcart.errors import RunFailed
-from nextcart.kernels.scoring import mean_vectors, score_allowed
+from nextcart.errors import ArtifactCorrupt, RunFailed
+from nextcart.kernels.scoring import score_allowed
 from nextcart.kernels.skipgram import alias_table, train_sessions
-from nextcart.models.ann import VectorIndex
+from nextcart.models.ann import nearest_of_all
 from nextcart.models.model import FitOptions, Query, TrainingArrays, frozen, load_model, save_model
-from nextcart.models.neighbour_lists import ranked_by
+from nextcart.models.neighbour_lists import NeighbourLists, ranked_by
 from nextcart.models.parallel import balanced_blocks, run_blocks
-from nextcart.models.permits import NO_PERMITS, Permits, best_permitted
+from nextcart.models.permits import Permits, best_permitted, permits
 from nextcart.models.shared import Found
 from nextcart.types import Float32s, Ranked, Source
 
@@ -26,21 +26,23 @@ BLOCKS_PER_EPOCH = 16
 
 
 class Item2vec:
-    """Normalised vectors of the items with at least ``min_count`` events, and an index over them.
+    """Normalised vectors of the items with at least ``min_count`` events, and each one's nearest.
 
     Rows fall with the event count, so the items that have a vector are the first rows.
 
     Attributes:
         config: as given to `fit`.
-        index: the vectors, float32 of shape (n_vectors, dim), and their search.
+        vectors: float32, shape (n_vectors, dim).
+        neighbours: of all items, by cosine ** cosine_power, the item itself among them; none where that is 0.
     """
 
     name: ClassVar[str] = "item2vec"
     source: ClassVar[Source] = Source.ITEM2VEC
 
-    def __init__(self, config: Item2vecConfig, index: VectorIndex) -> None:
+    def __init__(self, config: Item2vecConfig, vectors: Float32s, neighbours: NeighbourLists) -> None:
         self.config = config
-        self.index = index
+        self.vectors = vectors
+        self.neighbours = neighbours
 
     @classmethod
     def fit(cls, arrays: TrainingArrays, config: Item2vecConfig, options: FitOptions) -> Item2vec:
@@ -49,41 +51,58 @@ class Item2vec:
         Raises:
             RunFailed: the learning rate is so high that the vectors left all bounds.
         """
-        threads = 1 if options.deterministic else options.threads
         vectors = _train(arrays, config, options)
         if not np.isfinite(vectors).all():
             raise RunFailed(
                 f"item2vec: training diverged; lower models.item2vec.learning_rate (it is {config.learning_rate})"
             )
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        normalised = frozen(vectors / np.maximum(norms, np.float32(1e-12)))
-        index = VectorIndex.build(
-            normalised, exact_below=config.exact_below, nprobe=config.nprobe, seed=options.seed, threads=threads
+        return cls.of_vectors(frozen(vectors / np.maximum(norms, np.float32(1e-12))), arrays.n_items, config, options)
+
+    @classmethod
+    def of_vectors(cls, vectors: Float32s, n_items: int, config: Item2vecConfig, options: FitOptions) -> Item2vec:
+        """The model of normalised vectors of the first of ``n_items`` items."""
+        items, cosines = nearest_of_all(
+            vectors, config.top_n, exact_below=config.exact_below, nprobe=config.nprobe, options=options
         )
-        return cls(config, index)
+        np.maximum(cosines, 0, out=cosines)
+        weights = np.power(cosines, np.float32(config.cosine_power), out=cosines)
+        sizes = np.count_nonzero(weights, axis=1).astype(np.int32)
+        return cls(config, vectors, NeighbourLists.from_padded(items, weights, sizes, n_items))
 
     def recommend(self, query: Query) -> Ranked:
-        """The items nearest to the mean of the vectors of the session's last events."""
-        return self._nearest(query, self.name, self.config.query_events)
+        """Sum the neighbours of the session's last events: cosine ** cosine_power * query_decay ** i.
 
-    def similar(self, query: Query) -> Ranked:
-        """The items nearest to each session's last item, itself left out."""
-        return self._nearest(query, f"{self.name} of one", 1)
-
-    def _nearest(self, query: Query, asked: str, query_events: int) -> Ranked:
-        sessions, vectors = query.sessions, self.index.vectors
+        Allowed items are held against the vectors themselves: the kept neighbours seldom reach into a shelf.
+        """
+        sessions, config = query.sessions, self.config
 
         def find(width: int, permitted: Permits) -> Found:
-            means = mean_vectors(sessions.offsets, sessions.items, vectors, query_events)
-            if permitted is NO_PERMITS:
-                return self.index.search(means, width)
-            return score_allowed(means, vectors, width, *permitted)
+            if query.allowed is None:
+                return self.neighbours.best(
+                    sessions, width, permitted, events=config.query_events, decay=config.query_decay
+                )
+            return score_allowed(
+                sessions.offsets,
+                sessions.items,
+                self.vectors,
+                config.query_events,
+                config.query_decay,
+                config.cosine_power,
+                width,
+                *permitted,
+            )
 
-        return ranked_by(self.source, *best_permitted(query, asked, find))
+        return ranked_by(self.source, *best_permitted(query, self.name, find))
+
+    def similar(self, query: Query) -> Ranked:
+        """The neighbours of each session's last item, with their cosines as scores."""
+        items, weights = self.neighbours.best(query.sessions, query.k, permits(query), events=1)
+        return ranked_by(self.source, items, weights ** np.float32(1 / self.config.cosine_power))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays by the names under which they are saved."""
-        return self.index.arrays()
+        return {"vectors": self.vectors, **self.neighbours.arrays("neighbours.")}
 
     def save(self, folder: Path) -> None:
         """Write the model into an existing empty folder."""
@@ -91,10 +110,15 @@ class Item2vec:
 
     @classmethod
     def load(cls, folder: Path) -> Item2vec:
-        """Read a saved model; vectors are mapped, and copied once into the index."""
+        """Read a saved model, memory-mapped.
+
+        Raises:
+            ArtifactCorrupt: it is of the time before neighbours were kept.
+        """
         values, _, arrays = load_model(folder, cls.name)
-        config = Item2vecConfig(**values)
-        return cls(config, VectorIndex(arrays["vectors"], arrays["centroids"], arrays["cells"], config.nprobe))
+        if "neighbours.items" not in arrays:
+            raise ArtifactCorrupt(f"{folder}: no neighbours; train again, or use the nextcart that wrote it")
+        return cls(Item2vecConfig(**values), arrays["vectors"], NeighbourLists.from_arrays(arrays, "neighbours."))
 
 
 def _train(arrays: TrainingArrays, config: Item2vecConfig, options: FitOptions) -> Float32s:

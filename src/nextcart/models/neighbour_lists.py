@@ -1,4 +1,4 @@
-"""The best neighbours of each item, as co-visitation and bought-together keep them."""
+"""The best neighbours of each item, as co-visitation, bought-together and item2vec keep them."""
 
 from __future__ import annotations
 
@@ -30,10 +30,15 @@ class NeighbourLists:
     weights: Float32s
 
     @classmethod
-    def from_padded(cls, items: Int32s, weights: Float32s, sizes: Int32s) -> NeighbourLists:
-        """Pack lists that stand in rows of equal width, of which the first ``sizes[i]`` places are used."""
-        offsets = np.zeros(len(sizes) + 1, np.int64)
-        np.cumsum(sizes, out=offsets[1:])
+    def from_padded(cls, items: Int32s, weights: Float32s, sizes: Int32s, n_items: int | None = None) -> NeighbourLists:
+        """Pack lists that stand in rows of equal width, of which the first ``sizes[i]`` places are used.
+
+        With ``n_items`` the lists are of the first items alone, and the others' are empty.
+        """
+        n = len(sizes)
+        offsets = np.zeros((n if n_items is None else n_items) + 1, np.int64)
+        np.cumsum(sizes, out=offsets[1 : n + 1])
+        offsets[n + 1 :] = offsets[n]
         used = np.arange(items.shape[1], dtype=np.int32) < sizes[:, None]
         return cls(frozen(offsets), frozen(items[used]), frozen(weights[used]))
 

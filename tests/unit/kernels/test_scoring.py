@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextcart.config import CovisitationConfig
+from nextcart.config import CovisitationConfig, Item2vecConfig
 from nextcart.kernels import scoring
 from nextcart.models.model import frozen
 from nextcart.models.permits import NO_LISTS
@@ -93,35 +93,26 @@ vectors = st.integers(0, 2**16).map(
 
 
 @few
-@given(asking, vectors, st.sampled_from([1, 2, 5]))
-def test_a_session_asks_with_the_mean_of_its_last_vectors(sessions, matrix, query_events):
-    batch = batch_of(sessions)
-    queries = scoring.mean_vectors(batch.offsets, batch.items, frozen(matrix), query_events)
-    assert queries.dtype == np.float32
-    for session, query in zip(sessions, queries, strict=True):
-        wanted = naive.mean_vector(session, matrix, query_events)
-        assert query == pytest.approx(np.zeros(3) if wanted is None else wanted, abs=1e-6)
-
-
-@few
-@given(st.data(), st.integers(1, 3), vectors, vectors, k_values)
-def test_allowed_items_are_scored_exactly(data, n, matrix, queries, k):
-    allows = data.draw(st.lists(rows, min_size=n, max_size=n))
-    bans = data.draw(st.lists(rows, min_size=n, max_size=n))
-    asked = np.ascontiguousarray(queries[:n])
+@given(st.data(), asking, vectors, k_values, st.sampled_from([1, 3]), st.sampled_from([1.0, 0.7]))
+def test_allowed_items_are_held_against_the_vectors(data, sessions, matrix, k, events, decay):
+    allows = data.draw(st.lists(rows, min_size=len(sessions), max_size=len(sessions)))
+    bans = data.draw(st.lists(rows, min_size=len(sessions), max_size=len(sessions)))
+    permitted = (*columns(lists_of(*map(sorted, bans))), *columns(lists_of(*map(sorted, allows))))
+    batch, config = batch_of(sessions), Item2vecConfig(query_events=events, query_decay=decay, cosine_power=2)
     items, scores = scoring.score_allowed(
-        asked, frozen(matrix), k, *columns(lists_of(*map(sorted, bans))), *columns(lists_of(*map(sorted, allows)))
+        batch.offsets, batch.items, frozen(matrix), events, decay, config.cosine_power, k, *permitted
     )
-    for s in range(n):
-        wanted = naive.nearest(asked[s].astype(np.float64), matrix) if asked[s].any() else {}
+    for s, session in enumerate(sessions):
+        wanted = naive.item2vec_query(session, matrix, config)
         check_ranking(items[s], scores[s], naive.permitted(wanted, bans[s], allows[s]), k)
 
 
-def test_an_item_allowed_twice_comes_once():
-    matrix = frozen(np.eye(3, dtype=np.float32))
-    query = np.array([[1.0, 0.5, 0.0]], np.float32)
-    items, _ = scoring.score_allowed(query, matrix, 4, *NO_LISTS, *columns(lists_of([0, 0, 1, 1, 1, 2])))
-    assert items.tolist() == [[0, 1, 2, -1]]
+def test_an_item_allowed_twice_comes_once_and_one_across_not_at_all():
+    matrix = frozen(np.array([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-1.0, 0.0]], np.float32))
+    batch, allowed = batch_of([[Event(0)]]), columns(lists_of([0, 0, 1, 1, 1, 2, 3]))
+    items, scores = scoring.score_allowed(batch.offsets, batch.items, matrix, 5, 0.7, 2.0, 4, *NO_LISTS, *allowed)
+    assert items.tolist() == [[0, 1, -1, -1]]
+    assert scores[0].tolist() == pytest.approx([1.0, 0.36, 0.0, 0.0])
 
 
 def test_a_ban_on_an_unknown_item_bans_nothing():

@@ -5,7 +5,9 @@ from tests.contract import CHECKS, Subject
 
 EXACT = ModelsConfig()
 CLUSTERED = ModelsConfig(item2vec=Item2vecConfig(exact_below=100, nprobe=2))
-"""With an inverted file of few cells, of which a query sees two."""
+"""Neighbours from an inverted file of few cells, two of which are looked through for each."""
+
+CONFIGS = (EXACT, CLUSTERED)
 
 SUBJECTS = {
     "top_sellers": ("top_sellers", EXACT),
@@ -29,7 +31,8 @@ def test_contract(check, subject, tmp_path):
     check(subject, tmp_path)
 
 
-def test_the_clustered_models_search_in_cells(shop):
-    index = Subject.fit("item2vec", CLUSTERED, shop).recommender.models["item2vec"].index
-    assert len(index.centroids) > 2
-    assert len(index.vectors) >= 100
+def test_the_clustered_models_miss_neighbours_that_the_exact_ones_have(shop):
+    exact, clustered = (Subject.fit("item2vec", config, shop).recommender.models["item2vec"] for config in CONFIGS)
+    assert exact.vectors.tobytes() == clustered.vectors.tobytes()
+    assert len(clustered.vectors) >= 100
+    assert clustered.neighbours.weights.sum() < exact.neighbours.weights.sum()

@@ -2,11 +2,10 @@ import numpy as np
 import pytest
 
 from nextcart.config import Item2vecConfig
-from nextcart.errors import RunFailed
+from nextcart.errors import ArtifactCorrupt, RunFailed
 from nextcart.models import item2vec as item2vec_module
-from nextcart.models.ann import VectorIndex
 from nextcart.models.item2vec import Item2vec
-from nextcart.models.model import FitOptions, Query, TrainingArrays, frozen
+from nextcart.models.model import FitOptions, Query, TrainingArrays, frozen, save_model
 from nextcart.types import ItemLists, Source
 from tests import naive
 from tests.naive import Event, batch_of, check_ranking, sessions_of
@@ -22,12 +21,12 @@ def model(shop) -> Item2vec:
 
 def of(vectors: np.ndarray, **config) -> Item2vec:
     """A model of vectors that are told."""
-    index = VectorIndex.build(frozen(vectors.astype(np.float32)), exact_below=10_000, nprobe=1, seed=0, threads=1)
-    return Item2vec(Item2vecConfig(dim=vectors.shape[1], **config), index)
+    config = Item2vecConfig(dim=vectors.shape[1], **config)
+    return Item2vec.of_vectors(frozen(vectors.astype(np.float32)), len(vectors), config, DETERMINISTIC)
 
 
 def test_items_with_enough_events_have_a_vector_of_length_one(shop, model):
-    vectors = model.index.vectors
+    vectors = model.vectors
     assert vectors.shape == (np.count_nonzero(shop.arrays.counts >= 5), 32)
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(len(vectors)), abs=1e-5)
 
@@ -43,37 +42,59 @@ def test_the_nearest_of_an_item_are_of_its_cluster(shop, model):
     assert np.mean(hits) > 0.8
 
 
-def test_answers_are_those_of_brute_force(shop, model):
+def test_answers_are_those_of_brute_force(shop):
+    config = Item2vecConfig(top_n=1024, query_decay=0.5, cosine_power=2)
+    model = Item2vec.fit(shop.arrays, config, DETERMINISTIC)
     bans = [set(range(i % 3, 150, 3)) for i in range(len(shop.asking))]
-    banned = lists_of(*map(sorted, bans))
-    ranked = model.recommend(Query(shop.asking, 15, banned))
+    ranked = model.recommend(Query(shop.asking, 15, lists_of(*map(sorted, bans))))
     for i, session in enumerate(sessions_of(shop.asking)):
-        query = naive.mean_vector(session, model.index.vectors, 5)
-        wanted = naive.permitted(naive.nearest(query, model.index.vectors), bans[i])
+        wanted = naive.permitted(naive.item2vec_query(session, model.vectors, config), bans[i])
         check_ranking(ranked.items[i], ranked.scores[i], wanted, 15)
     assert set(np.unique(ranked.sources)) == {0, Source.ITEM2VEC}
 
 
-def test_an_allow_list_is_searched_exactly(shop, model):
-    """Also where the nearest of all items would never reach into it."""
-    allow = lists_of(*([150, 160, 190] for _ in range(len(shop.asking))))
+def test_the_lists_hold_the_nearest_alone_and_the_item_itself_first(shop, model):
+    lists, n = model.neighbours, len(model.vectors)
+    sizes = np.diff(lists.offsets)
+    assert len(lists.offsets) == len(shop.arrays.counts) + 1
+    assert sizes[:n].max() <= 40
+    assert not sizes[n:].any()
+    assert lists.items[lists.offsets[:n]].tolist() == list(range(n))
+    cosines = model.vectors @ model.vectors.T
+    for row in range(n):
+        mine = slice(lists.offsets[row], lists.offsets[row + 1])
+        assert lists.weights[mine] == pytest.approx(cosines[row, lists.items[mine]] ** 16, abs=1e-5)
+
+
+def test_an_allow_list_is_searched_exactly(shop):
+    """Also where no kept neighbour would reach into it."""
+    config = Item2vecConfig(top_n=2)
+    model = Item2vec.fit(shop.arrays, config, DETERMINISTIC)
+    allow = lists_of(*([100, 110, 120] for _ in range(len(shop.asking))))
     ranked = model.recommend(Query(shop.asking, 5, None, allow))
     for i, session in enumerate(sessions_of(shop.asking)):
-        query = naive.mean_vector(session, model.index.vectors, 5)
-        wanted = naive.permitted(naive.nearest(query, model.index.vectors), (), {150, 160, 190})
+        wanted = naive.permitted(naive.item2vec_query(session, model.vectors, config), (), {100, 110, 120})
         check_ranking(ranked.items[i], ranked.scores[i], wanted, 5)
+    assert (ranked.items >= 0).any()
 
 
-def test_ties_at_the_edge_go_to_the_smaller_row():
-    """Rows 0, 2, 4, … are equal and row 9 is better: faiss alone would drop the first of the equal ones."""
+def test_ties_go_to_the_smaller_row():
+    """Rows 0, 2, 4, … are equally near, and row 9 is nearer."""
     vectors = np.zeros((10, 2))
     vectors[::2] = [0.6, 0.8]
-    vectors[1::2] = [0.0, 1.0]
+    vectors[1::2] = [0.28, 0.96]
     vectors[9] = [1.0, 0.0]
     session = batch_of([[Event(9)]])
     for k in range(1, 11):
         items = of(vectors).recommend(Query(session, k)).items[0].tolist()
         assert items == [9, 0, 2, 4, 6, 8, 1, 3, 5, 7][:k]
+
+
+def test_similar_items_come_with_their_cosines():
+    vectors = np.array([[1.0, 0.0], [0.6, 0.8], [0.8, 0.6], [0.0, 1.0]])
+    ranked = of(vectors).similar(Query(batch_of([[Event(3), Event(0)]]), 4, lists_of([0])))
+    assert ranked.items.tolist() == [[2, 1, -1, -1]]
+    assert ranked.scores[0].tolist() == pytest.approx([0.8, 0.6, 0.0, 0.0])
 
 
 def test_what_others_ban_does_not_change_an_answer():
@@ -86,29 +107,27 @@ def test_what_others_ban_does_not_change_an_answer():
     assert beside.items[1].tolist() == [20, 21, 22, 23]
 
 
-def test_the_query_is_the_mean_of_the_last_five_vectors():
-    vectors = np.eye(8)
+def test_a_session_asks_with_its_last_five_events_newest_first():
     session = batch_of([[Event(7), *(Event(row, row) for row in range(5))]])
-    ranked = of(vectors).recommend(Query(session, 8))
-    assert ranked.items[0, :5].tolist() == [0, 1, 2, 3, 4]
-    assert ranked.scores[0, :5].tolist() == pytest.approx([1 / np.sqrt(5)] * 5)
-    assert ranked.scores[0, 5:].tolist() == [0.0] * 3
+    ranked = of(np.eye(8)).recommend(Query(session, 8))
+    assert ranked.items[0].tolist() == [4, 3, 2, 1, 0, -1, -1, -1]
+    assert ranked.scores[0, :5].tolist() == pytest.approx([1.0, 0.6, 0.36, 0.216, 0.1296])
 
 
-def test_opposite_vectors_cancel_and_find_nothing():
-    session = batch_of([[Event(0), Event(1)]])
-    assert of(np.array([[1.0, 0.0], [-1.0, 0.0]])).recommend(Query(session, 2)).items.tolist() == [[-1, -1]]
+def test_what_is_opposite_is_not_near():
+    ranked = of(np.array([[1.0, 0.0], [-1.0, 0.0]])).recommend(Query(batch_of([[Event(0)]]), 2))
+    assert ranked.items.tolist() == [[0, -1]]
 
 
 def test_an_item_without_a_vector_has_nothing_similar(shop, model):
     rare = len(shop.arrays.counts) - 1
-    assert rare >= len(model.index.vectors)
+    assert rare >= len(model.vectors)
     assert (model.similar(Query(batch_of([[Event(rare)]]), 5)).items == -1).all()
 
 
 def test_no_item_has_enough_events(shop):
     model = Item2vec.fit(shop.arrays, Item2vecConfig(min_count=10**6), DETERMINISTIC)
-    assert model.index.vectors.shape == (0, 32)
+    assert model.vectors.shape == (0, 32)
     assert (model.recommend(Query(shop.asking, 5)).items == -1).all()
     banned: ItemLists = lists_of(*([0] for _ in range(len(shop.asking))))
     assert (model.recommend(Query(shop.asking, 5, banned, banned)).items == -1).all()
@@ -122,16 +141,22 @@ def test_a_single_vector(tmp_path):
     assert Item2vec.load(tmp_path).recommend(Query(session, 3)).items.tolist() == [[0, -1, -1]]
 
 
+def test_a_model_saved_without_neighbours_is_refused_and_says_what_to_do(model, tmp_path):
+    save_model(tmp_path, model.name, model.config, {"vectors": model.vectors})
+    with pytest.raises(ArtifactCorrupt, match="train again"):
+        Item2vec.load(tmp_path)
+
+
 def test_the_seed_decides_the_vectors(shop, model):
     other = Item2vec.fit(shop.arrays, Item2vecConfig(), FitOptions(seed=6, deterministic=True))
     again = Item2vec.fit(shop.arrays, Item2vecConfig(), FitOptions(seed=5, threads=4, deterministic=True))
-    assert other.index.vectors.tobytes() != model.index.vectors.tobytes()
-    assert again.index.vectors.tobytes() == model.index.vectors.tobytes()
+    assert other.vectors.tobytes() != model.vectors.tobytes()
+    assert again.vectors.tobytes() == model.vectors.tobytes()
 
 
 @pytest.mark.parametrize("seed", [0, 2**63 - 1])
 def test_any_seed_will_do(shop, seed):
-    vectors = Item2vec.fit(shop.arrays, Item2vecConfig(epochs=1), FitOptions(seed=seed)).index.vectors
+    vectors = Item2vec.fit(shop.arrays, Item2vecConfig(epochs=1), FitOptions(seed=seed)).vectors
     assert np.isfinite(vectors).all()
 
 
