@@ -15,6 +15,8 @@ from measure import Clock, Stage
 
 SERVED_SESSIONS = 1_000
 SERVED_CALLS = 20_000
+API_REQUESTS = 3_000
+RANKED_SESSIONS = 20_000
 
 
 def ingest(folder: Path, clock: Clock) -> dict[str, Any]:
@@ -106,6 +108,112 @@ def train(folder: Path, clock: Clock) -> dict[str, Any]:
     return {"items": arrays.n_items, "events": arrays.sessions.n_events}
 
 
+PLAIN_MODELS = ("hybrid", "bought_together")
+"""With what they stand on: all models but the session neighbours and the ranker, which have a stage of their own."""
+
+
+def publish(folder: Path, clock: Clock) -> dict[str, Any]:
+    """What ``nextcart train`` does: map the arrays, fit, replay every held-out session, publish a version."""
+    from nextcart.config import Settings
+    from nextcart.events.store import Store
+    from nextcart.pipeline.steps import train as run
+
+    _started()
+    began = time.process_time()
+    manifest = run(
+        Store.open(folder / "nextcart" / "store"), _empty(folder / "nextcart" / "models"), Settings(), only=PLAIN_MODELS
+    )
+    whole = time.process_time() - began
+    clock.parts |= {timing.stage: timing.cpu_seconds for timing in manifest.timings}
+    clock.parts["publish"] = whole - sum(clock.parts.values())
+    (evaluation,) = manifest.evaluations
+    return {
+        "items": manifest.data.items,
+        "events": manifest.data.events,
+        "sessions": evaluation.sessions,
+        "metrics": evaluation.metrics,
+        "bytes": sum(artifact.bytes for artifact in manifest.artifacts),
+    }
+
+
+def ranker(folder: Path, clock: Clock) -> dict[str, Any]:
+    """Fit the ranker and all that it stands on, and replay some of the held-out sessions."""
+    from nextcart.config import EvaluationConfig, ModelsConfig
+    from nextcart.evaluation.replay import evaluate
+    from nextcart.events.store import Store
+    from nextcart.models.arrays import read_batch, training_arrays
+    from nextcart.models.model import FitOptions
+    from nextcart.models.recommender import Recommender
+
+    _started()
+    store = Store.open(folder / "nextcart" / "store")
+    with clock.part("read"):
+        vocabulary, arrays = training_arrays(store, "train_split")
+    recommender = Recommender.fit(vocabulary, arrays, ModelsConfig(), FitOptions(), ("ranker",), clock.part)
+    del arrays
+    with clock.part("save"):
+        recommender.save(_empty(folder / "nextcart" / "ranker"))
+    sessions = read_batch(store, "val_split", vocabulary)
+    with clock.part("evaluate"):
+        result = evaluate(
+            recommender, sessions, EvaluationConfig(), split="val_split", data_fingerprint="", limit=RANKED_SESSIONS
+        )
+    return {"sessions": result.sessions, "metrics": result.metrics}
+
+
+def api(folder: Path, clock: Clock) -> dict[str, Any]:
+    """Serve the published version in a process of its own, and ask it one session after another over one connection."""
+    import re
+    import subprocess
+    import sys
+
+    import httpx
+    import numpy as np
+
+    bodies = _bodies(folder)
+    command = [sys.executable, "-m", "nextcart", "serve", "--models", str(folder / "nextcart" / "models")]
+    began = time.perf_counter()
+    with subprocess.Popen(
+        [*command, "--version", "latest", "--port", "0"], stderr=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            assert server.stderr is not None
+            address = next(found[0] for line in server.stderr if (found := re.search(r"http://\S+", line)))
+            with httpx.Client(base_url=address, timeout=60) as client:
+                while client.get("/health/ready").status_code != 200:
+                    time.sleep(0.05)
+                ready_s = time.perf_counter() - began
+                with clock.part("client"):
+                    answers = [client.post("/v1/recommend", content=body).raise_for_status().json() for body in bodies]
+            status = Path(f"/proc/{server.pid}/status").read_text()
+        finally:
+            server.terminate()
+    took = np.array([answer["took_ms"] for answer in answers])
+    resident = {name: int(kib) / 2**20 for name, kib in re.findall(r"(VmRSS|RssAnon|RssFile):\s+(\d+) kB", status)}
+    return {
+        "requests": len(bodies),
+        "ready_s": round(ready_s, 1),
+        "took_ms_median": round(float(np.median(took)), 3),
+        "took_ms_p99": round(float(np.percentile(took, 99)), 3),
+        "resident_gb": {name: round(value, 2) for name, value in resident.items()},
+    }
+
+
+def _bodies(folder: Path) -> list[bytes]:
+    """Requests with the first five events of sessions of the raw file, from its start."""
+    import json
+
+    bodies = []
+    with (folder / "events.jsonl").open("rb") as lines:
+        for line in lines:
+            events = json.loads(line)["events"][:5]
+            if len(events) == 5:
+                bodies.append(json.dumps({"events": events}).encode())
+            if len(bodies) == API_REQUESTS:
+                break
+    return bodies
+
+
 def ann(folder: Path, clock: Clock) -> dict[str, Any]:
     """Look for the neighbours of the trained vectors again."""
     from nextcart.config import Item2vecConfig
@@ -113,7 +221,11 @@ def ann(folder: Path, clock: Clock) -> dict[str, Any]:
     from nextcart.models.item2vec import Item2vec
     from nextcart.models.model import FitOptions
 
-    vectors, config = Item2vec.load(folder / "nextcart" / "model" / "item2vec").vectors, Item2vecConfig()
+    (saved,) = [
+        *(folder / "nextcart").glob("model/item2vec"),
+        *(folder / "nextcart").glob("models/versions/*/item2vec"),
+    ]
+    vectors, config = Item2vec.load(saved).vectors, Item2vecConfig()
     with clock.part("build"):
         nearest_of_all(
             vectors, config.top_n, exact_below=config.exact_below, nprobe=config.nprobe, options=FitOptions()
@@ -220,6 +332,9 @@ STAGES: dict[str, Stage] = {
     "covisitation": covisitation,
     "item2vec": item2vec,
     "train": train,
+    "publish": publish,
+    "ranker": ranker,
+    "api": api,
     "ann": ann,
     "evaluation": evaluation,
     "serving": serving,

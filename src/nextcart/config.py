@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
@@ -145,8 +145,8 @@ class CovisitationConfig(MatrixConfig):
     query_type_weights: TypeWeights = TypeWeights()
     """Weight of the type of the session's event."""
     matrices: dict[MatrixName, MatrixConfig] = Field(DEFAULT_MATRICES, validate_default=True)
-    """Further matrices by name; ``main`` is taken. A file's keys change those named here or add others; ``buys = false``
-    in ``[models.covisitation.matrices]`` leaves one out, with its ``two_hop``."""
+    """Further matrices by name; ``main`` is taken. A file's keys change those named here, or add others. Under
+    ``[models.covisitation.matrices]`` the line ``buys = false`` leaves that one out, its ``two_hop`` with it."""
 
     @field_validator("matrices", mode="before")
     @classmethod
@@ -326,6 +326,8 @@ class RankerConfig(Section):
     """Questions are posed at so many of a session's last positions."""
     negatives: Positive = 40
     """About so many candidates that did not come are kept of each question."""
+    loss: Literal["lambdarank", "binary"] = "lambdarank"
+    """LightGBM's objective."""
     learning_rate: PositiveReal = 0.1
     """LightGBM's learning rate."""
     leaves: Annotated[int, Field(gt=1, le=1024)] = 15
@@ -368,7 +370,9 @@ class TrainingConfig(Section):
     threads: Positive = 2
     """Threads that fit a model."""
     deterministic: bool = False
-    """One thread in item2vec's index too: the same events, settings and seed give the same bytes."""
+    """One thread for the ranker's trees too: the same events, settings and seed give the same bytes on any machine."""
+    evaluated_sessions: Positive = 100_000
+    """A training replays at most so many validation sessions, evenly spaced; ``nextcart evaluate`` replays all."""
 
 
 class EvaluationConfig(Section):

@@ -123,6 +123,7 @@ class Source(IntEnum):
     ITEM2VEC = 4
     BOUGHT_TOGETHER = 8
     SESSION_NEIGHBOURS = 16
+    HISTORY = 32
 
     @classmethod
     def names(cls, bits: int) -> list[str]:

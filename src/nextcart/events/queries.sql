@@ -89,6 +89,14 @@ where split = $split
 group by aid
 order by events desc, aid;
 
+-- name: item_first_events --
+-- When each item of a split first came.
+select aid, min(ts) as first_ts
+from events
+where split = $split
+group by aid
+order by aid;
+
 -- name: session_events --
 -- The events of one session over the splits train and test, in their order.
 select aid, ts, type

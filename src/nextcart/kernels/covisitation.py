@@ -16,6 +16,8 @@ from nextcart.kernels.topk import push, sort_heap
 from nextcart.types import Float32s, Int32s, Int64s, UInt8s
 
 MS_PER_HOUR = 3_600_000.0
+CLOSES, OPENS = 1, 2
+"""Bits of an event that ends the counted part of its session, and of one that begins it."""
 
 
 @njit(cache=True, nogil=True)
@@ -23,16 +25,18 @@ def event_index(offsets: Int64s, items: Int32s, n_items: int, last_events: int) 
     """Positions of each item's events among the last ``last_events`` of their sessions.
 
     Returns:
-        starts (n_items + 1,), positions (n_indexed,), ascending within an item, and closes (n_events,): 1 where an
-        event is the last of its session.
+        starts (n_items + 1,), positions (n_indexed,), ascending within an item, and edges (n_events,): bits `OPENS` and
+        `CLOSES` where an event is the first or the last of these in its session.
     """
     starts = np.zeros(n_items + 1, np.int64)
-    closes = np.zeros(len(items), np.uint8)
+    edges = np.zeros(len(items), np.uint8)
     for s in range(len(offsets) - 1):
-        for e in range(max(offsets[s], offsets[s + 1] - last_events), offsets[s + 1]):
+        first = max(offsets[s], offsets[s + 1] - last_events)
+        for e in range(first, offsets[s + 1]):
             starts[items[e] + 1] += 1
         if offsets[s + 1] > offsets[s]:
-            closes[offsets[s + 1] - 1] = 1
+            edges[first] |= OPENS
+            edges[offsets[s + 1] - 1] |= CLOSES
     for i in range(n_items):
         starts[i + 1] += starts[i]
     positions = np.empty(starts[n_items], np.int64)
@@ -41,11 +45,11 @@ def event_index(offsets: Int64s, items: Int32s, n_items: int, last_events: int) 
         for e in range(max(offsets[s], offsets[s + 1] - last_events), offsets[s + 1]):
             positions[cursor[items[e]]] = e
             cursor[items[e]] += 1
-    return starts, positions, closes
+    return starts, positions, edges
 
 
 @njit(cache=True, nogil=True)
-def later_neighbours(
+def near_neighbours(
     first: int,
     stop: int,
     items: Int32s,
@@ -53,17 +57,21 @@ def later_neighbours(
     types: UInt8s,
     starts: Int64s,
     positions: Int64s,
-    closes: UInt8s,
+    edges: UInt8s,
+    least_gap_ms: int,
     window_ms: float,
     decay_per_hour: float,
+    position_decay: float,
     type_weights: tuple[float, float, float],
     look_back: int,
     keep_diagonal: bool,
+    both_ways: bool,
+    normalised: bool,
     out_items: Int32s,
     out_weights: Float32s,
     out_sizes: Int32s,
 ) -> None:
-    """For items ``first`` to ``stop``: the items of the events after each of theirs, by decayed weight.
+    """For items ``first`` to ``stop``: the items of the events after each of theirs, or around them, by decayed weight.
 
     ``out_items`` and ``out_weights`` are (n_items, top_n), ``out_sizes`` (n_items,); rows of other items stay.
     """
@@ -76,22 +84,75 @@ def later_neighbours(
         for p in range(starts[a], starts[a + 1]):
             e = positions[p]
             t = ts[e]
-            j = e
-            while closes[j] == 0:
-                j += 1
-                gap = ts[j] - t
-                if gap > window_ms or (look_back > 0 and j - e > look_back):
+            for step, edge in ((1, CLOSES), (-1, OPENS)):
+                if step < 0 and not both_ways:
                     break
-                b = items[j]
-                if gap <= 0 or (b == a and not keep_diagonal):
-                    continue
-                w = type_weights[types[j]] * math.exp(rate * gap)
-                if w > 0.0:
-                    if weight[b] == 0.0:
-                        touched[n_touched] = b
-                        n_touched += 1
-                    weight[b] += w
+                j = e
+                factor = 1.0
+                while edges[j] & edge == 0:
+                    j += step
+                    gap = abs(ts[j] - t)
+                    if gap > window_ms or (look_back > 0 and abs(j - e) > look_back):
+                        break
+                    b = items[j]
+                    w = type_weights[types[j]] * factor
+                    factor *= position_decay
+                    if gap < least_gap_ms or w == 0.0 or (b == a and not keep_diagonal):
+                        continue
+                    if rate != 0.0:
+                        w *= math.exp(rate * gap)
+                    if w > 0.0:
+                        if weight[b] == 0.0:
+                            touched[n_touched] = b
+                            n_touched += 1
+                        weight[b] += w
+        total = 1.0
+        if normalised:
+            total = 0.0
+            for i in range(n_touched):
+                total += weight[touched[i]]
         # Taken out of the loop: a view costs as much as a push.
+        best_weights, best_items = out_weights[a], out_items[a]
+        size = 0
+        for i in range(n_touched):
+            b = touched[i]
+            size = push(best_weights, best_items, size, np.float32(weight[b] / total), b)
+            weight[b] = 0.0
+        sort_heap(best_weights, best_items, size)
+        out_sizes[a] = size
+
+
+@njit(cache=True, nogil=True)
+def two_hop_neighbours(
+    first: int,
+    stop: int,
+    offsets: Int64s,
+    items: Int32s,
+    weights: Float32s,
+    width: int,
+    out_items: Int32s,
+    out_weights: Float32s,
+    out_sizes: Int32s,
+) -> None:
+    """For items ``first`` to ``stop``: the neighbours of their neighbours, by the sum of the products of both weights.
+
+    Of every list the first ``width`` are followed; the item itself does not come back. Outputs as `near_neighbours`.
+    """
+    weight = np.zeros(len(offsets) - 1, np.float64)
+    touched = np.empty(width * width, np.int32)
+    for a in range(first, stop):
+        n_touched = 0
+        for i in range(offsets[a], min(offsets[a] + width, offsets[a + 1])):
+            via, to_there = items[i], np.float64(weights[i])
+            for j in range(offsets[via], min(offsets[via] + width, offsets[via + 1])):
+                b = items[j]
+                w = to_there * weights[j]
+                if b == a or w == 0.0:
+                    continue
+                if weight[b] == 0.0:
+                    touched[n_touched] = b
+                    n_touched += 1
+                weight[b] += w
         best_weights, best_items = out_weights[a], out_items[a]
         size = 0
         for i in range(n_touched):

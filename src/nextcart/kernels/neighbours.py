@@ -147,8 +147,7 @@ def items_of_near_sessions(
         total = np.zeros(len(table), np.float64)
         touched = np.empty(entries + 1, np.int32)
         for b in range(ban_start, ban_stop):
-            slot = slot_of(table, banned[b])
-            table[slot], total[slot] = banned[b], -np.inf
+            table[slot_of(table, banned[b])] = banned[b]
         n_touched = 0
         for i in range(size):
             start, stop = session_offsets[near[i]], session_offsets[near[i] + 1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from nextcart.events.store import Store
 from nextcart.kernels.covisitation import MS_PER_HOUR
 from nextcart.models.arrays import session_starts
 from nextcart.models.bought_together import BoughtTogether
-from nextcart.models.covisitation import MAIN, Covisitation
+from nextcart.models.covisitation import Covisitation
 from nextcart.models.item2vec import Item2vec
 from nextcart.models.model import FitOptions, TrainingArrays
 from nextcart.models.neighbour_lists import NeighbourLists
@@ -69,9 +69,9 @@ class Counts:
         if kind is TopSellers:
             fitted: FittedModel = self._top_sellers(config)
         elif kind is Covisitation:
-            wanted: dict[str, MatrixConfig] = {MAIN: config.covisitation, **config.covisitation.matrices}
+            wanted = config.covisitation.counted()
             lists = {name: self._lists("covisitation", _matrix(matrix)) for name, matrix in wanted.items()}
-            fitted = Covisitation(config.covisitation, lists)
+            fitted = Covisitation.from_counted(config.covisitation, lists, options)
         elif kind is BoughtTogether:
             fitted = BoughtTogether(config.bought_together, self._lists("bought_together", _pairs(config)))
         elif kind is Item2vec:
@@ -107,7 +107,7 @@ class Counts:
                 score[rows] = batch.column(name).to_numpy()
         return TopSellers.from_scores(config.top_sellers, scores)
 
-    def _lists(self, query: str, params: dict[str, float | bool]) -> NeighbourLists:
+    def _lists(self, query: str, params: Mapping[str, float | bool | str]) -> NeighbourLists:
         parts: tuple[list[NDArray[Any]], ...] = ([], [], [], [])
         for batch in self._batches(query, **params):
             for part, column in zip(parts, self._packed(batch), strict=True):
@@ -133,13 +133,17 @@ def _items_only(offsets: ArrayLike, items: Int32s) -> SessionBatch:
     return SessionBatch(np.asarray(offsets, np.int64), items, np.empty(0, np.int64), np.empty(0, np.uint8))
 
 
-def _matrix(config: MatrixConfig) -> dict[str, float | bool]:
-    return _weights(config.type_weights) | {
+def _matrix(config: MatrixConfig) -> dict[str, float | bool | str]:
+    return {
+        **_weights(config.type_weights),
+        "direction": config.direction,
         "last_events": config.last_events,
         "window_ms": config.window_hours * MS_PER_HOUR,
         "decay_per_hour": config.decay_per_hour,
+        "position_decay": config.position_decay,
         "look_back_events": config.look_back_events,
         "keep_diagonal": config.keep_diagonal,
+        "normalised": config.normalised,
         "top_n": config.top_n,
     }
 

@@ -9,15 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextcart.config import CovisitationConfig, MatrixConfig
-from nextcart.kernels.covisitation import MS_PER_HOUR, event_index, later_neighbours
+from nextcart.errors import InputError
+from nextcart.kernels.covisitation import MS_PER_HOUR, event_index, near_neighbours, two_hop_neighbours
 from nextcart.models.model import FitOptions, Query, TrainingArrays, load_model, save_model
 from nextcart.models.neighbour_lists import NeighbourLists, ranked_by
 from nextcart.models.parallel import balanced_blocks, run_blocks
 from nextcart.models.permits import Permits, best_permitted, permits
 from nextcart.models.shared import Found
-from nextcart.types import Ranked, Source
+from nextcart.types import Float32s, Int32s, Ranked, Source
 
 MAIN = "main"
+HOP_WIDTH = 30
+"""Neighbours that are followed of each list, when two hops are made of one."""
 
 
 class Covisitation:
@@ -38,24 +41,48 @@ class Covisitation:
     @classmethod
     def fit(cls, arrays: TrainingArrays, config: CovisitationConfig, options: FitOptions) -> Covisitation:
         """Count every matrix over all items."""
-        wanted: dict[str, MatrixConfig] = {MAIN: config, **config.matrices}
-        return cls(config, {name: _count(arrays, matrix, options, name) for name, matrix in wanted.items()})
+        counted = {name: _count(arrays, matrix, options, name) for name, matrix in config.counted().items()}
+        return cls.from_counted(config, counted, options)
+
+    @classmethod
+    def from_counted(
+        cls, config: CovisitationConfig, counted: dict[str, NeighbourLists], options: FitOptions
+    ) -> Covisitation:
+        """The model whose matrices are counted: those of two hops are made of them."""
+        width = {name: matrix.top_n for name, matrix in config.counted().items()}
+        for name, of in config.two_hops().items():
+            counted[name] = _two_hop(counted[of], width[of], options, name)
+        return cls(config, counted)
 
     def recommend(self, query: Query) -> Ranked:
-        """Sum the neighbours of the session's last events: weight * query_decay ** i * w(type), i from the newest."""
+        """Ask the main matrix as the configuration says."""
         config = self.config
+        weights = config.query_type_weights.as_tuple()
+        return self.ask(query, MAIN, events=config.query_events, decay=config.query_decay, type_weights=weights)
+
+    def ask(
+        self,
+        query: Query,
+        matrix: str,
+        *,
+        events: int,
+        decay: float,
+        type_weights: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    ) -> Ranked:
+        """Sum the neighbours of each session's last events: weight * decay ** i * w(type), i from the newest.
+
+        Raises:
+            InputError: there is no such matrix.
+        """
+        if matrix not in self.matrices:
+            raise InputError(f"no matrix '{matrix}' in this version; it has {', '.join(self.matrices)}")
+        lists = self.matrices[matrix]
 
         def find(width: int, permitted: Permits) -> Found:
-            return self.matrices[MAIN].best(
-                query.sessions,
-                width,
-                permitted,
-                events=config.query_events,
-                decay=config.query_decay,
-                type_weights=config.query_type_weights.as_tuple(),
-            )
+            return lists.best(query.sessions, width, permitted, events=events, decay=decay, type_weights=type_weights)
 
-        return ranked_by(self.source, *best_permitted(query, self.name, find))
+        asked = f"{self.name} {matrix} {events} {decay} {type_weights}"
+        return ranked_by(self.source, *best_permitted(query, asked, find))
 
     def similar(self, query: Query, matrix: str = MAIN) -> Ranked:
         """The neighbours of each session's last item, with their raw weights as scores."""
@@ -73,21 +100,20 @@ class Covisitation:
     def load(cls, folder: Path) -> Covisitation:
         """Read a saved model, memory-mapped."""
         values, _, arrays = load_model(folder, cls.name)
-        config = CovisitationConfig(**values)
-        names = (MAIN, *config.matrices)
+        matrices = {name: MatrixConfig(**matrix) for name, matrix in values.pop("matrices").items()}
+        config = CovisitationConfig(**values, matrices=matrices)
+        names = (*config.counted(), *config.two_hops())
         return cls(config, {name: NeighbourLists.from_arrays(arrays, f"{name}.") for name in names})
 
 
 def _count(arrays: TrainingArrays, config: MatrixConfig, options: FitOptions, name: str) -> NeighbourLists:
-    """One matrix: for each item a, the items b of later events, by w(type b) * exp(-decay_per_hour * hours)."""
+    """One matrix: for each item a, the items b after or around it, by w(type b) * position decay * time decay."""
     sessions, n = arrays.sessions, arrays.n_items
-    starts, positions, closes = event_index(sessions.offsets, sessions.items, n, config.last_events)
-    items = np.empty((n, config.top_n), np.int32)
-    weights = np.empty((n, config.top_n), np.float32)
-    sizes = np.zeros(n, np.int32)
+    starts, positions, edges = event_index(sessions.offsets, sessions.items, n, config.last_events)
+    items, weights, sizes = _padded(n, config.top_n)
 
     def count(first: int, stop: int) -> None:
-        later_neighbours(
+        near_neighbours(
             first,
             stop,
             sessions.items,
@@ -95,12 +121,16 @@ def _count(arrays: TrainingArrays, config: MatrixConfig, options: FitOptions, na
             sessions.types,
             starts,
             positions,
-            closes,
+            edges,
+            int(config.direction == "later"),
             config.window_hours * MS_PER_HOUR,
             config.decay_per_hour,
+            config.position_decay,
             config.type_weights.as_tuple(),
             config.look_back_events,
             config.keep_diagonal,
+            config.direction == "around",
+            config.normalised,
             items,
             weights,
             sizes,
@@ -108,3 +138,19 @@ def _count(arrays: TrainingArrays, config: MatrixConfig, options: FitOptions, na
 
     run_blocks(f"co-visitation ({name})", balanced_blocks(starts), options, count)
     return NeighbourLists.from_padded(items, weights, sizes)
+
+
+def _two_hop(of: NeighbourLists, top_n: int, options: FitOptions, name: str) -> NeighbourLists:
+    """The neighbours of each item's neighbours in a matrix."""
+    items, weights, sizes = _padded(len(of.offsets) - 1, top_n)
+
+    def count(first: int, stop: int) -> None:
+        two_hop_neighbours(first, stop, of.offsets, of.items, of.weights, HOP_WIDTH, items, weights, sizes)
+
+    run_blocks(f"co-visitation ({name})", balanced_blocks(of.offsets), options, count)
+    return NeighbourLists.from_padded(items, weights, sizes)
+
+
+def _padded(n_items: int, top_n: int) -> tuple[Int32s, Float32s, Int32s]:
+    """Room for lists of items and weights, and their sizes."""
+    return np.empty((n_items, top_n), np.int32), np.empty((n_items, top_n), np.float32), np.zeros(n_items, np.int32)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from nextcart.config import Section
 from nextcart.errors import ArtifactCorrupt
 from nextcart.models.shared import Shared
-from nextcart.types import Int64s, ItemLists, Progress, Ranked, SessionBatch, no_progress
+from nextcart.types import Int64s, ItemLists, Objective, Progress, Ranked, SessionBatch, no_progress
 
 SCHEMA_VERSION = 1
 
@@ -62,6 +62,7 @@ class Query:
         banned: rows that must not come, a list a session; None bans nothing.
         allowed: rows that alone may come, ascending, a list a session; None allows all.
         shared: what others who ask about the same sessions have found already.
+        objective: what the items are for; a ranker orders them for it.
     """
 
     sessions: SessionBatch
@@ -69,6 +70,7 @@ class Query:
     banned: ItemLists | None = None
     allowed: ItemLists | None = None
     shared: Shared | None = None
+    objective: Objective = "clicks"
 
 
 class Model(Protocol):

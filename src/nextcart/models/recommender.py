@@ -12,16 +12,20 @@ from typing import Literal, cast
 import numpy as np
 from pydantic import ValidationError
 
-from nextcart.config import ModelsConfig
+from nextcart.config import ModelsConfig, RankerConfig
 from nextcart.errors import ArtifactCorrupt, InputError
 from nextcart.kernels.fusion import backfill, fallback_reasons, fill_from_allowed
 from nextcart.kernels.scoring import join_lists
 from nextcart.models.bought_together import BoughtTogether
+from nextcart.models.candidates import models_of
 from nextcart.models.covisitation import Covisitation
 from nextcart.models.hybrid import Hybrid
 from nextcart.models.item2vec import Item2vec
 from nextcart.models.model import FitOptions, Query, TrainingArrays
 from nextcart.models.permits import NO_LISTS, permits
+from nextcart.models.ranker import Ranker, Ranking
+from nextcart.models.ranker_training import fit_ranking
+from nextcart.models.session_neighbours import SessionNeighbours
 from nextcart.models.shared import Shared
 from nextcart.models.top_sellers import TopSellers
 from nextcart.models.vocabulary import Vocabulary
@@ -30,14 +34,25 @@ from nextcart.types import Int32s, ItemLists, Mode, Objective, Ranked, SessionBa
 FALLBACKS = (None, "empty_session", "unknown_items", "no_candidates")
 """Why a list is top sellers only, by the number in ``Answer.fallback``."""
 
-MODEL_NAMES = ("top_sellers", "covisitation", "bought_together", "item2vec", "hybrid")
+MODEL_NAMES = (
+    "top_sellers",
+    "covisitation",
+    "bought_together",
+    "item2vec",
+    "session_neighbours",
+    "hybrid",
+    "ranker",
+)
 """In the order of fitting."""
 
 PAGE_BYTES = 4096
-BEST_FIRST = ("hybrid", "covisitation", "item2vec", "bought_together", "top_sellers")
+BEST_FIRST = ("ranker", "session_neighbours", "hybrid", "covisitation", "item2vec", "bought_together", "top_sellers")
 
-FittedModel = TopSellers | Covisitation | BoughtTogether | Item2vec
-AnyModel = FittedModel | Hybrid
+SourceModel = TopSellers | Covisitation | BoughtTogether | Item2vec | SessionNeighbours
+FittedModel = SourceModel | Ranking
+AnyModel = SourceModel | Hybrid | Ranker
+SOURCES: tuple[type[SourceModel], ...] = (TopSellers, Covisitation, BoughtTogether, Item2vec, SessionNeighbours)
+"""Models that look for candidates themselves; the others weigh what these bring."""
 Keep = Callable[[type[FittedModel], Callable[[], FittedModel]], FittedModel]
 """Gives a kind's fitted model: by the call that fits it, or from where it was kept."""
 
@@ -99,14 +114,21 @@ class Recommender:
         Raises:
             InputError: a name is no model.
         """
-        wanted = _wanted(only)
+        wanted = _wanted(only, config.ranker)
         fitted: dict[str, AnyModel] = {}
-        for kind in (TopSellers, Covisitation, BoughtTogether, Item2vec):
+        for kind in SOURCES:
             if kind.name in wanted:
                 with timed(kind.name):
-                    fitted[kind.name] = keep(kind, partial(kind.fit, arrays, getattr(config, kind.name), options))
+                    fit = partial(kind.fit, arrays, getattr(config, kind.name), options)
+                    fitted[kind.name] = cast(SourceModel, keep(kind, fit))
         if Hybrid.name in wanted:
             fitted[Hybrid.name] = Hybrid(config.hybrid, *_members(fitted))
+        if Ranker.name in wanted:
+            kinds = [kind for kind in SOURCES if kind.name in models_of(config.ranker)]
+            with timed(Ranker.name):
+                ranking = cast(Ranking, keep(Ranking, partial(fit_ranking, arrays, config, options, kinds)))
+            if ranking.forests:
+                fitted[Ranker.name] = Ranker(ranking, fitted.values())
         return cls(vocabulary, fitted)
 
     def recommend(
@@ -141,7 +163,7 @@ class Recommender:
         if mode == "discover":
             extra = NO_LISTS if exclude is None else (exclude.offsets, exclude.items)
             banned = ItemLists(*join_lists(sessions.offsets, sessions.items, *extra))
-        query = Query(sessions, k, banned, allow, shared)
+        query = Query(sessions, k, banned, allow, shared, objective)
         top_list = self._top_sellers.list_for(objective)
         is_fill = chosen is self._top_sellers
         ranked = self._top_sellers.top(query, top_list) if is_fill else chosen.recommend(query)
@@ -153,7 +175,9 @@ class Recommender:
         """For asking several models, in both modes, about the same sessions: each then looks for candidates once."""
         hybrid = self.models.get(Hybrid.name)
         factor = hybrid.config.candidates_per_limit if isinstance(hybrid, Hybrid) else 1
-        return Shared(k * factor + int(np.diff(sessions.offsets).max(initial=0)))
+        ranker = self.models.get(Ranker.name)
+        least = ranker.ranking.config.list_length if isinstance(ranker, Ranker) else 0
+        return Shared(max(k * factor, least) + int(np.diff(sessions.offsets).max(initial=0)))
 
     def model(self, name: str | None) -> AnyModel:
         """The fitted model of that name, or the default one.
@@ -209,15 +233,16 @@ class Recommender:
         Raises:
             ArtifactCorrupt: a file is missing or is not what it should be.
         """
-        there = [name for name in MODEL_NAMES if (folder / name).is_dir()]
-        wanted = _wanted(there)
+        wanted = [name for name in MODEL_NAMES if (folder / name).is_dir()]
         models: dict[str, AnyModel] = {}
         try:
-            for kind in (TopSellers, Covisitation, BoughtTogether, Item2vec):
+            for kind in SOURCES:
                 if kind.name in wanted:
                     models[kind.name] = kind.load(folder / kind.name)
             if Hybrid.name in wanted:
                 models[Hybrid.name] = Hybrid.load(folder / Hybrid.name, *_members(models))
+            if Ranker.name in wanted:
+                models[Ranker.name] = Ranker(Ranking.load(folder / Ranker.name), models.values())
         except ValidationError as error:
             key = ".".join(str(part) for part in error.errors()[0]["loc"])
             raise ArtifactCorrupt(f"{folder}: unknown setting '{key}'; use the nextcart that wrote it") from None
@@ -255,14 +280,16 @@ class Recommender:
             fill_from_allowed(ranked.items, ranked.scores, ranked.sources, bit, *permits(query))
 
 
-def _wanted(only: Iterable[str] | None) -> set[str]:
-    """The models to fit: top sellers are under everything, a hybrid needs its members."""
+def _wanted(only: Iterable[str] | None, ranker: RankerConfig) -> set[str]:
+    """The models to fit: top sellers are under everything, a hybrid and a ranker need their members."""
     names = set(MODEL_NAMES) if only is None else set(only)
     unknown = sorted(names - set(MODEL_NAMES))
     if unknown:
         raise InputError(f"no model '{unknown[0]}'; there are {', '.join(MODEL_NAMES)}")
     if Hybrid.name in names:
         names |= {Covisitation.name, Item2vec.name}
+    if Ranker.name in names:
+        names |= models_of(ranker)
     return names | {TopSellers.name}
 
 
