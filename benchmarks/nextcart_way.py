@@ -16,6 +16,8 @@ from measure import Clock, Stage
 SERVED_SESSIONS = 1_000
 SERVED_CALLS = 20_000
 API_REQUESTS = 3_000
+PLAIN_MODELS = ("hybrid", "bought_together")
+"""With what they stand on: all models but the session neighbours and the ranker, which have a stage of their own."""
 RANKED_SESSIONS = 20_000
 
 
@@ -70,7 +72,7 @@ def covisitation(folder: Path, clock: Clock) -> dict[str, Any]:
     with clock.part("read"):
         _, arrays = training_arrays(Store.open(folder / "nextcart" / "store"), "train_split")
     with clock.part("fit"):
-        Covisitation.fit(arrays, CovisitationConfig(), FitOptions())
+        Covisitation.fit(arrays, CovisitationConfig(matrices={}), FitOptions())
     return {"items": arrays.n_items}
 
 
@@ -92,8 +94,8 @@ def item2vec(folder: Path, clock: Clock) -> dict[str, Any]:
 
 
 def train(folder: Path, clock: Clock) -> dict[str, Any]:
-    """Map the training arrays, fit all models and save them."""
-    from nextcart.config import ModelsConfig
+    """Map the training arrays, fit the plain models and save them."""
+    from nextcart.config import CovisitationConfig, ModelsConfig
     from nextcart.events.store import Store
     from nextcart.models.arrays import training_arrays
     from nextcart.models.model import FitOptions
@@ -102,27 +104,27 @@ def train(folder: Path, clock: Clock) -> dict[str, Any]:
     _started()
     with clock.part("read"):
         vocabulary, arrays = training_arrays(Store.open(folder / "nextcart" / "store"), "train_split")
-    recommender = Recommender.fit(vocabulary, arrays, ModelsConfig(), FitOptions(), timed=clock.part)
+    config = ModelsConfig(covisitation=CovisitationConfig(matrices={}))
+    recommender = Recommender.fit(vocabulary, arrays, config, FitOptions(), PLAIN_MODELS, clock.part)
     with clock.part("save"):
         recommender.save(_empty(folder / "nextcart" / "model"))
     return {"items": arrays.n_items, "events": arrays.sessions.n_events}
 
 
-PLAIN_MODELS = ("hybrid", "bought_together")
-"""With what they stand on: all models but the session neighbours and the ranker, which have a stage of their own."""
-
-
 def publish(folder: Path, clock: Clock) -> dict[str, Any]:
     """What ``nextcart train`` does: map the arrays, fit, replay every held-out session, publish a version."""
-    from nextcart.config import Settings
+    from nextcart.config import CovisitationConfig, ModelsConfig, Settings, TrainingConfig
     from nextcart.events.store import Store
     from nextcart.pipeline.steps import train as run
 
     _started()
     began = time.process_time()
-    manifest = run(
-        Store.open(folder / "nextcart" / "store"), _empty(folder / "nextcart" / "models"), Settings(), only=PLAIN_MODELS
+    settings = Settings(
+        models=ModelsConfig(covisitation=CovisitationConfig(matrices={})),
+        training=TrainingConfig(evaluated_sessions=2**62),
     )
+    store, models = Store.open(folder / "nextcart" / "store"), _empty(folder / "nextcart" / "models")
+    manifest = run(store, models, settings, only=PLAIN_MODELS)
     whole = time.process_time() - began
     clock.parts |= {timing.stage: timing.cpu_seconds for timing in manifest.timings}
     clock.parts["publish"] = whole - sum(clock.parts.values())

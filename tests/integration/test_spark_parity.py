@@ -61,7 +61,19 @@ NEAR = MatrixConfig(
     keep_diagonal=True,
     top_n=5,
 )
-MODELS = ModelsConfig(covisitation=CovisitationConfig(matrices={"near": NEAR}))
+AROUND = NEAR.model_copy(
+    update={
+        "direction": "around",
+        "window_hours": 336.0,
+        "position_decay": 0.7,
+        "type_weights": TypeWeights(),
+        "normalised": True,
+        "two_hop": "two_hop",
+    }
+)
+NEXT = AROUND.model_copy(update={"direction": "after", "decay_per_hour": 0.0, "look_back_events": 0, "two_hop": ""})
+MATRICES = {"near": NEAR, "around": AROUND, "next": NEXT}
+MODELS = ModelsConfig(covisitation=CovisitationConfig(matrices=MATRICES))
 OPTIONS = FitOptions(deterministic=True)
 KINDS = (TopSellers, Covisitation, BoughtTogether, Item2vec)
 WEIGHT_TOLERANCE = 1e-9
@@ -164,21 +176,23 @@ def check_same(wanted: pa.Table, found: pa.Table, *, in_order: bool) -> None:
 
 def test_weights_are_those_of_the_definitions(counted: Counted) -> None:
     sessions = naive.sessions_of(counted.arrays.sessions)
-    answers = {key[0]: table for key, table in counted.answers["duckdb"].items() if dict(key[1:]).get("top_n") != 5}
-    check_pairs(counted, answers["covisitation"], naive.covisitation(sessions, MODELS.covisitation))
-    check_pairs(counted, answers["bought_together"], naive.bought_together(sessions, BoughtTogetherConfig()))
+    answers = {key[0]: table for key, table in counted.answers["duckdb"].items() if key[0] != "covisitation"}
+    matrices = [table for key, table in counted.answers["duckdb"].items() if key[0] == "covisitation"]
+    for table, matrix in zip(matrices, MODELS.covisitation.counted().values(), strict=True):
+        check_pairs(counted, table, naive.covisitation(sessions, matrix), matrix.top_n)
+    check_pairs(counted, answers["bought_together"], naive.bought_together(sessions, BoughtTogetherConfig()), 40)
     scores = naive.top_sellers(sessions, MODELS.top_sellers)
     for row, line in zip(rows(counted, answers["top_sellers"], "aid"), answers["top_sellers"].to_pylist(), strict=True):
         for name, score in scores.items():
             assert line[name] == pytest.approx(score.get(row, 0.0), rel=0, abs=WEIGHT_TOLERANCE)
 
 
-def check_pairs(counted: Counted, table: pa.Table, wanted: dict[int, dict[int, float]]) -> None:
+def check_pairs(counted: Counted, table: pa.Table, wanted: dict[int, dict[int, float]], top_n: int) -> None:
     items, neighbours = rows(counted, table, "aid"), rows(counted, table, "neighbour")
     weights = table["weight"].to_pylist()
     for item, neighbour, weight in zip(items, neighbours, weights, strict=True):
         assert weight == pytest.approx(wanted[item][neighbour], rel=0, abs=WEIGHT_TOLERANCE)
-    assert len(items) == sum(min(40, len(each)) for each in wanted.values())
+    assert len(items) == sum(min(top_n, len(each)) for each in wanted.values())
 
 
 def rows(counted: Counted, table: pa.Table, column: str) -> list[int]:
@@ -190,6 +204,7 @@ def test_something_was_compared(counted: Counted) -> None:
     models = counted.models["kernels"]
     assert len(models["covisitation"]["main.items"]) > 1000
     assert (len(models["covisitation"]["near.items"]) > 100) == has_carts(counted)
+    assert all(len(models["covisitation"][f"{name}.items"]) > 1000 for name in ("around", "next", "two_hop"))
     assert (len(models["bought_together"]["items"]) > 100) == has_carts(counted)
 
 
@@ -230,6 +245,7 @@ def test_profiles_are_the_same(counted: Counted, tmp_path: Path) -> None:
 OTHER_QUERIES: dict[str, dict[str, Any]] = {
     "popularity": {"split": "train", "top": 25},
     "split_summary": {"split": "train"},
+    "item_first_events": {"split": "train"},
     "session_events": {"session": None},
     "typical_session": {"split": "train", "least": 3},
 }

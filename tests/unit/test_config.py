@@ -4,25 +4,55 @@ import pytest
 from pydantic import ValidationError
 
 from nextcart import config
-from nextcart.config import CovisitationConfig, MatrixConfig, Settings, TypeWeights, load_settings
+from nextcart.config import (
+    DEFAULT_MATRICES,
+    CovisitationConfig,
+    MatrixConfig,
+    Settings,
+    TrainingConfig,
+    TypeWeights,
+    load_settings,
+)
 from nextcart.errors import ConfigError
 
 WEIGHTS = {"clicks": 1.0, "carts": 3.0, "orders": 5.0}
 
+BY_POSITION = {
+    "direction": "after",
+    "last_events": 50,
+    "window_hours": 336.0,
+    "decay_per_hour": 0.0,
+    "position_decay": 0.8,
+    "type_weights": {"clicks": 1.0, "carts": 1.0, "orders": 1.0},
+    "look_back_events": 10,
+    "keep_diagonal": True,
+    "normalised": True,
+    "top_n": 60,
+    "two_hop": "",
+}
+
 DESIGNED = {
     "top_sellers": {"decay_per_day": 0.01, "type_weights": WEIGHTS, "max_items": 10_000},
     "covisitation": {
+        "direction": "later",
         "last_events": 20,
         "window_hours": 12.0,
         "decay_per_hour": 0.05,
+        "position_decay": 1.0,
         "type_weights": WEIGHTS,
         "look_back_events": 0,
         "keep_diagonal": False,
+        "normalised": False,
         "top_n": 40,
+        "two_hop": "",
         "query_events": 10,
         "query_decay": 0.9,
         "query_type_weights": WEIGHTS,
-        "matrices": {},
+        "matrices": {
+            "next": BY_POSITION | {"position_decay": 0.6},
+            "around": BY_POSITION | {"direction": "around", "two_hop": "two_hop"},
+            "buys": BY_POSITION | {"type_weights": {"clicks": 0.0, "carts": 1.0, "orders": 1.0}},
+        },
     },
     "bought_together": {
         "window_hours": 24.0,
@@ -58,6 +88,50 @@ DESIGNED = {
         "short_covisitation": 0.8,
         "intent_covisitation": 1.2,
         "intent_item2vec": 0.9,
+    },
+    "session_neighbours": {
+        "query_events": 10,
+        "position_decay": 1.5,
+        "recency_days": 30.0,
+        "neighbours": 300,
+        "item_decay": 2.0,
+        "before_weight": 0.5,
+        "reach_events": 10,
+        "sessions_per_item": 500,
+        "max_session_events": 50,
+    },
+    "ranker": {
+        "lists": {
+            "next": 40,
+            "next_of_last": 20,
+            "around": 40,
+            "around_of_last": 20,
+            "buys": 10,
+            "two_hop": 20,
+            "neighbours": 60,
+            "item2vec": 20,
+            "top_sellers": 20,
+        },
+        "list_length": 100,
+        "history_events": 30,
+        "max_candidates": 150,
+        "folds": 3,
+        "fold_share": 0.2,
+        "max_questions": 40000,
+        "min_questions": 200,
+        "last_positions": 20,
+        "negatives": 40,
+        "loss": "lambdarank",
+        "learning_rate": 0.1,
+        "leaves": 15,
+        "max_trees": 300,
+        "patience": 30,
+        "stopping_share": 0.2,
+        "min_leaf_rows": 50,
+        "l2": 5.0,
+        "feature_share": 0.6,
+        "row_share": 0.8,
+        "truncation": 20,
     },
 }
 """The table of models, literally; what it leaves open is fixed here, so that no default moves unseen."""
@@ -121,6 +195,7 @@ def test_a_named_file_is_read_in_its_place(tmp_path, toml):
         "seed": 42,
         "threads": 3,
         "deterministic": False,
+        "evaluated_sessions": 100_000,
     }
 
 
@@ -131,7 +206,7 @@ def test_the_environment_goes_over_the_file_key_by_key(monkeypatch, toml):
     settings = load_settings(
         toml("[training]\nseed = 1\nthreads = 3\n[models.covisitation.type_weights]\norders = 8\n")
     )
-    assert settings.training.model_dump() == {"seed": 9, "threads": 3, "deterministic": True}
+    assert settings.training == TrainingConfig(seed=9, threads=3, deterministic=True)
     assert settings.models.covisitation.type_weights == TypeWeights(clicks=1, carts=6, orders=8)
 
 
@@ -144,10 +219,48 @@ def test_one_run_leaves_nothing_for_the_next(toml):
 def test_named_matrices_come_from_the_file_and_the_environment(monkeypatch, toml):
     monkeypatch.setenv("NEXTCART__MODELS__COVISITATION__MATRICES__RECENT__TOP_N", "5")
     path = toml("[models.covisitation.matrices.recent]\nlook_back_events = 1\n[models.covisitation.matrices.wide]\n")
-    assert load_settings(path).models.covisitation.matrices == {
+    assert load_settings(path).models.covisitation.matrices == DEFAULT_MATRICES | {
         "recent": MatrixConfig(look_back_events=1, top_n=5),
         "wide": MatrixConfig(),
     }
+
+
+def test_a_key_of_a_default_matrix_leaves_its_others(monkeypatch, toml):
+    monkeypatch.setenv("NEXTCART__MODELS__COVISITATION__MATRICES__NEXT__POSITION_DECAY", "0.7")
+    path = toml("[models.covisitation.matrices.buys.type_weights]\norders = 3\n")
+    buys = TypeWeights(clicks=0.0, carts=1.0, orders=3.0)
+    assert load_settings(path).models.covisitation.matrices == {
+        "next": DEFAULT_MATRICES["next"].model_copy(update={"position_decay": 0.7}),
+        "around": DEFAULT_MATRICES["around"],
+        "buys": DEFAULT_MATRICES["buys"].model_copy(update={"type_weights": buys}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "left", "two_hops"),
+    [
+        ("buys = false", ["next", "around"], {"two_hop": "around"}),
+        ("around = false", ["next", "buys"], {}),
+        ("[models.covisitation.matrices.around]\ntwo_hop = ''", ["next", "around", "buys"], {}),
+        ("[models.covisitation.matrices.next]\ntwo_hop = 'far'", list(DEFAULT_MATRICES), {"far": "next"}),
+    ],
+)
+def test_a_default_matrix_can_be_left_out(monkeypatch, toml, text, left, two_hops):
+    config = load_settings(toml(f"[models.covisitation.matrices]\n{text}\n")).models.covisitation
+    assert list(config.matrices) == left
+    assert two_hops.items() <= config.two_hops().items()
+    assert len(config.two_hops()) == len(two_hops) + ("far" in two_hops)
+
+
+def test_a_default_matrix_can_be_left_out_by_the_environment(monkeypatch):
+    monkeypatch.setenv("NEXTCART__MODELS__COVISITATION__MATRICES__BUYS", "false")
+    assert list(load_settings().models.covisitation.matrices) == ["next", "around"]
+
+
+def test_no_matrix_at_all_and_those_of_a_program(toml):
+    assert load_settings(toml("[models.covisitation]\nmatrices = {}\n")).models.covisitation.matrices == {}
+    own = {"own": MatrixConfig(top_n=3)}
+    assert CovisitationConfig(matrices=own).matrices == own
 
 
 @pytest.mark.parametrize(
@@ -173,7 +286,7 @@ def test_an_unknown_key_of_the_file_is_named(toml, text, key):
         ("NEXTCART__TRAINIG__SEED", "NEXTCART__TRAINIG__SEED: no section 'trainig'"),
         ("NEXTCART__SEED", "NEXTCART__SEED: no section 'seed'"),
         ("NEXTCART__TRAINING__SEDE", "unknown key 'training.sede'"),
-        ("NEXTCART__MODELS__RANKER__LEAVES", "unknown key 'models.ranker'"),
+        ("NEXTCART__MODELS__RANKED__LEAVES", "unknown key 'models.ranked'"),
     ],
 )
 def test_an_unknown_variable_is_named(monkeypatch, variable, named):
@@ -208,6 +321,12 @@ def test_other_variables_are_none_of_ours(monkeypatch):
         ("[models.covisitation]\ntop_n = 1025\n", "models.covisitation.top_n"),
         ("[models.covisitation.matrices.Recent]\n", "models.covisitation.matrices.Recent"),
         ("[models.covisitation.matrices.main]\n", "models.covisitation.matrices"),
+        ("[models.covisitation.matrices.next]\ntwo_hop = 'buys'\n", "models.covisitation.matrices"),
+        ("[models.covisitation]\ntwo_hop = 'next'\n", "models.covisitation.matrices"),
+        ("[models.covisitation.matrices]\nbuy = false\n", "models.covisitation.matrices.buy"),
+        ("[models.covisitation.matrices]\nbuys = true\n", "models.covisitation.matrices.buys"),
+        ("[models.covisitation.matrices.next]\ndirection = 'before'\n", "models.covisitation.matrices.next.direction"),
+        ("[models.covisitation.matrices.next]\nposition_decay = 0.0\n", "matrices.next.position_decay"),
         ("[models.item2vec]\nlearning_rate = 0\n", "models.item2vec.learning_rate"),
         ("[evaluation]\nk = 0\n", "evaluation.k"),
         ("[serving]\nport = 65536\n", "serving.port"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,8 +20,9 @@ from nextcart.models.session_neighbours import SessionNeighbours
 from nextcart.models.top_sellers import TopSellers
 from nextcart.types import Float32s, Int32s, Int64s, Ranked, Source, UInt8s
 
-if TYPE_CHECKING:
-    from nextcart.models.recommender import AnyModel
+SourceModel = TopSellers | Covisitation | BoughtTogether | Item2vec | SessionNeighbours
+SOURCES: tuple[type[SourceModel], ...] = (TopSellers, Covisitation, BoughtTogether, Item2vec, SessionNeighbours)
+"""Models that look for candidates themselves, in the order of fitting; the others weigh what these bring."""
 
 Ask = Callable[[Query], Ranked]
 
@@ -63,7 +63,7 @@ class Retrieval:
         feature_names: of the columns of ``Candidates.features``.
     """
 
-    def __init__(self, config: RankerConfig, members: Iterable[AnyModel], item_columns: Float32s) -> None:
+    def __init__(self, config: RankerConfig, members: Iterable[SourceModel], item_columns: Float32s) -> None:
         """Take the fitted models; a list whose model is missing is left out."""
         self._config, self.item_columns = config, item_columns
         asks = _asks({member.name: member for member in members})
@@ -74,7 +74,7 @@ class Retrieval:
         self._bits = np.array([each.source for each in self._lists], np.uint8)
         self.list_names = tuple(each.name for each in self._lists)
         self.feature_names = (
-            *(f"{name}_{what}" for name in self.list_names for what in ("score", "rank")),
+            *(f"{name}_{what}" for name in self.list_names for what in ("score", "rank", "share")),
             *PAIR_COLUMNS,
             *ITEM_COLUMNS,
             *(f"last_item_{name}" for name in ITEM_COLUMNS),
@@ -122,7 +122,7 @@ def models_of(config: RankerConfig) -> set[str]:
     return {by_name.get(name, Covisitation.name) for name in config.lists}
 
 
-def _asks(members: Mapping[str, AnyModel]) -> dict[str, tuple[Source, Ask]]:
+def _asks(members: Mapping[str, SourceModel]) -> dict[str, tuple[Source, Ask]]:
     """All lists that the members can bring, by name."""
     asks: dict[str, tuple[Source, Ask]] = {}
     covisitation = members.get(Covisitation.name)

@@ -11,18 +11,19 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from nextcart.config import BoughtTogetherConfig, MatrixConfig, ModelsConfig, TypeWeights
-from nextcart.errors import InputError
 from nextcart.events.engine import Engine, EngineOpener
 from nextcart.events.schema import SplitName
 from nextcart.events.store import Store
 from nextcart.kernels.covisitation import MS_PER_HOUR
-from nextcart.models.arrays import session_starts
+from nextcart.models.arrays import session_starts, training_arrays
 from nextcart.models.bought_together import BoughtTogether
 from nextcart.models.covisitation import Covisitation
 from nextcart.models.item2vec import Item2vec
 from nextcart.models.model import FitOptions, TrainingArrays
 from nextcart.models.neighbour_lists import NeighbourLists
+from nextcart.models.ranker_training import fit_ranking
 from nextcart.models.recommender import FittedModel, Keep
+from nextcart.models.session_neighbours import SessionNeighbours
 from nextcart.models.top_sellers import OVERALL, TopSellers
 from nextcart.models.vocabulary import Vocabulary
 from nextcart.types import TYPE_NAMES, Id, Int32s, SessionBatch
@@ -47,7 +48,7 @@ class Counts:
 
     def __init__(self, engine: Engine, store: Store, split: SplitName) -> None:
         self._engine = engine
-        self._split = split
+        self._store, self._split = store, split
         self._facts = store.manifest.splits[split]
         self.vocabulary = Vocabulary.from_counts(store.manifest.aid_type, engine.run("item_counts", split=split))
 
@@ -60,10 +61,10 @@ class Counts:
         return lambda kind, _: keep(kind, lambda: self.fit(kind, config, options))
 
     def fit(self, kind: type[FittedModel], config: ModelsConfig, options: FitOptions) -> FittedModel:
-        """The model of that kind; item2vec trains here, on the sequences that the engine gives.
+        """The model of that kind.
 
-        Raises:
-            InputError: no query counts such a model.
+        Item2vec trains on this machine, on the sequences that the engine gives; session neighbours and the ranker on
+        the training arrays, which are read from the store here.
         """
         options.progress(f"{kind.name} by the engine", 0, 1)
         if kind is TopSellers:
@@ -76,8 +77,10 @@ class Counts:
             fitted = BoughtTogether(config.bought_together, self._lists("bought_together", _pairs(config)))
         elif kind is Item2vec:
             fitted = Item2vec.fit(self.sequences(options), config.item2vec, options)
+        elif kind is SessionNeighbours:
+            fitted = SessionNeighbours.fit(self._arrays(options), config.session_neighbours, options)
         else:
-            raise InputError(f"no engine counts {kind.name}; leave it out by --only, or train without --engine")
+            fitted = fit_ranking(self._arrays(options), config, options)
         options.progress(f"{kind.name} by the engine", 1, 1)
         return fitted
 
@@ -97,6 +100,10 @@ class Counts:
             done += len(batch)
             options.progress("reading sequences", done, total)
         return TrainingArrays(_items_only(np.concatenate([*starts, [total]]), items), self.vocabulary.counts)
+
+    def _arrays(self, options: FitOptions) -> TrainingArrays:
+        """All sessions of the split; their rows are those of the engine's catalogue, as both rank items alike."""
+        return training_arrays(self._store, self._split, options.progress)[1]
 
     def _top_sellers(self, config: ModelsConfig) -> TopSellers:
         scores = {name: np.zeros(len(self.vocabulary)) for name in (OVERALL, *TYPE_NAMES)}

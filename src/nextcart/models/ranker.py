@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,10 @@ from numpy.typing import NDArray
 from nextcart.config import RankerConfig
 from nextcart.errors import ArtifactCorrupt
 from nextcart.kernels.candidates import best_candidates
-from nextcart.models.candidates import Retrieval
+from nextcart.models.candidates import Retrieval, SourceModel
 from nextcart.models.forest import Forest
 from nextcart.models.model import Query, load_model, save_model
 from nextcart.types import Float32s, Objective, Ranked
-
-if TYPE_CHECKING:
-    from nextcart.models.recommender import AnyModel
 
 
 class Ranking:
@@ -81,7 +78,7 @@ class Ranker:
 
     name: ClassVar[str] = Ranking.name
 
-    def __init__(self, ranking: Ranking, members: Iterable[AnyModel]) -> None:
+    def __init__(self, ranking: Ranking, members: Iterable[SourceModel]) -> None:
         """Join.
 
         Raises:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,20 +10,15 @@ from numpy.typing import NDArray
 from nextcart.config import ModelsConfig, RankerConfig
 from nextcart.errors import RunFailed
 from nextcart.kernels.item_columns import item_columns
-from nextcart.models.candidates import Retrieval
+from nextcart.models.candidates import SOURCES, Retrieval, models_of
 from nextcart.models.examples import Asked, Examples, cuts_for, examples, fold_at
 from nextcart.models.forest import Forest
 from nextcart.models.model import FitOptions, TrainingArrays, frozen
 from nextcart.models.ranker import Ranking, importance_of
 from nextcart.types import TYPE_NAMES, EventType, Float32s, Objective
 
-if TYPE_CHECKING:
-    from nextcart.models.recommender import SourceModel
 
-
-def fit_ranking(
-    arrays: TrainingArrays, config: ModelsConfig, options: FitOptions, kinds: Iterable[type[SourceModel]]
-) -> Ranking:
+def fit_ranking(arrays: TrainingArrays, config: ModelsConfig, options: FitOptions) -> Ranking:
     """Fit the sources on the past of each cut, ask them about the sessions after it, and learn which candidates come.
 
     The ranking then orders what sources fitted on all events bring. It has no forest where the events pose too few
@@ -34,9 +28,9 @@ def fit_ranking(
         arrays: all training events.
         config: the definitions of the sources and of the ranker.
         options: the circumstances.
-        kinds: the models that bring candidates.
     """
     ranker = config.ranker
+    kinds = [kind for kind in SOURCES if kind.name in models_of(ranker)]
     asked = _asked(arrays)
     found: dict[Objective, list[Examples]] = {objective: [] for objective in asked}
     names: tuple[str, ...] = ()

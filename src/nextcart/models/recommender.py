@@ -17,7 +17,7 @@ from nextcart.errors import ArtifactCorrupt, InputError
 from nextcart.kernels.fusion import backfill, fallback_reasons, fill_from_allowed
 from nextcart.kernels.scoring import join_lists
 from nextcart.models.bought_together import BoughtTogether
-from nextcart.models.candidates import models_of
+from nextcart.models.candidates import SOURCES, SourceModel, models_of
 from nextcart.models.covisitation import Covisitation
 from nextcart.models.hybrid import Hybrid
 from nextcart.models.item2vec import Item2vec
@@ -25,7 +25,6 @@ from nextcart.models.model import FitOptions, Query, TrainingArrays
 from nextcart.models.permits import NO_LISTS, permits
 from nextcart.models.ranker import Ranker, Ranking
 from nextcart.models.ranker_training import fit_ranking
-from nextcart.models.session_neighbours import SessionNeighbours
 from nextcart.models.shared import Shared
 from nextcart.models.top_sellers import TopSellers
 from nextcart.models.vocabulary import Vocabulary
@@ -48,11 +47,8 @@ MODEL_NAMES = (
 PAGE_BYTES = 4096
 BEST_FIRST = ("ranker", "session_neighbours", "hybrid", "covisitation", "item2vec", "bought_together", "top_sellers")
 
-SourceModel = TopSellers | Covisitation | BoughtTogether | Item2vec | SessionNeighbours
 FittedModel = SourceModel | Ranking
 AnyModel = SourceModel | Hybrid | Ranker
-SOURCES: tuple[type[SourceModel], ...] = (TopSellers, Covisitation, BoughtTogether, Item2vec, SessionNeighbours)
-"""Models that look for candidates themselves; the others weigh what these bring."""
 Keep = Callable[[type[FittedModel], Callable[[], FittedModel]], FittedModel]
 """Gives a kind's fitted model: by the call that fits it, or from where it was kept."""
 
@@ -124,11 +120,10 @@ class Recommender:
         if Hybrid.name in wanted:
             fitted[Hybrid.name] = Hybrid(config.hybrid, *_members(fitted))
         if Ranker.name in wanted:
-            kinds = [kind for kind in SOURCES if kind.name in models_of(config.ranker)]
             with timed(Ranker.name):
-                ranking = cast(Ranking, keep(Ranking, partial(fit_ranking, arrays, config, options, kinds)))
+                ranking = cast(Ranking, keep(Ranking, partial(fit_ranking, arrays, config, options)))
             if ranking.forests:
-                fitted[Ranker.name] = Ranker(ranking, fitted.values())
+                fitted[Ranker.name] = Ranker(ranking, _sources(fitted))
         return cls(vocabulary, fitted)
 
     def recommend(
@@ -242,7 +237,7 @@ class Recommender:
             if Hybrid.name in wanted:
                 models[Hybrid.name] = Hybrid.load(folder / Hybrid.name, *_members(models))
             if Ranker.name in wanted:
-                models[Ranker.name] = Ranker(Ranking.load(folder / Ranker.name), models.values())
+                models[Ranker.name] = Ranker(Ranking.load(folder / Ranker.name), _sources(models))
         except ValidationError as error:
             key = ".".join(str(part) for part in error.errors()[0]["loc"])
             raise ArtifactCorrupt(f"{folder}: unknown setting '{key}'; use the nextcart that wrote it") from None
@@ -299,6 +294,11 @@ def _members(models: Mapping[str, AnyModel]) -> tuple[Covisitation, Item2vec, To
         tuple[Covisitation, Item2vec, TopSellers],
         tuple(models[kind.name] for kind in (Covisitation, Item2vec, TopSellers)),
     )
+
+
+def _sources(models: Mapping[str, AnyModel]) -> list[SourceModel]:
+    """The models that bring candidates of their own."""
+    return [model for model in models.values() if isinstance(model, SOURCES)]
 
 
 def _one_session(rows: tuple[int, ...]) -> SessionBatch:

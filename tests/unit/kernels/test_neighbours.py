@@ -170,6 +170,14 @@ def test_many_neighbours_are_the_nearest_of_more():
             check_ranking(ranked.items[i], ranked.scores[i], wanted, N_ITEMS)
 
 
+def test_of_equally_near_sessions_the_newest_are_taken():
+    """Twenty alike, of 0 and 1 in turn: the three newest hold 1, 0 and 1, whichever item is looked up first."""
+    learned = [[Event(number % 2, 1000 + number)] for number in range(20)]
+    config = SessionNeighboursConfig(neighbours=3, position_decay=1e9, recency_days=1e9)
+    for session in ([Event(0, 2000), Event(1, 2001)], [Event(1, 2000), Event(0, 2001)]):
+        assert answer(fit(learned, config), session) == pytest.approx({1: 2 * np.log(3), 0: np.log(3)})
+
+
 def test_only_the_last_distinct_items_ask():
     learned = [[Event(0, 1), Event(1, 2)], [Event(2, 3), Event(3, 4)]]
     model = fit(learned, SessionNeighboursConfig(query_events=1))

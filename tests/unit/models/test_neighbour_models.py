@@ -1,13 +1,17 @@
 """Co-visitation and bought-together from end to end: fitted and asked, against the same in plain Python."""
 
+import json
+
 import numpy as np
 import pytest
 
-from nextcart.config import BoughtTogetherConfig, CovisitationConfig, MatrixConfig, TypeWeights
+from nextcart.config import DEFAULT_MATRICES, BoughtTogetherConfig, CovisitationConfig, MatrixConfig, TypeWeights
+from nextcart.errors import InputError
 from nextcart.models.bought_together import BoughtTogether
 from nextcart.models.covisitation import Covisitation
 from nextcart.models.model import FitOptions, Query, TrainingArrays
 from nextcart.models.neighbour_lists import NeighbourLists
+from nextcart.models.shared import Shared
 from nextcart.types import Source
 from tests import naive
 from tests.naive import CARTS, CLICKS, ORDERS, Event, batch_of, check_ranking, sessions_of
@@ -100,6 +104,91 @@ def test_named_matrices_are_fitted_saved_and_asked_by_name(shop, tmp_path):
                 check_ranking(*zip(*pairs, strict=True), wanted[item], len(pairs))
     session = Query(batch_of([[Event(0)]]), 3)
     assert model.similar(session, "next_one").items.tolist() != model.similar(session).items.tolist()
+
+
+MATRICES = ("main", "next", "around", "buys", "two_hop")
+ASK = {"events": 3, "decay": 0.5, "type_weights": (1.0, 2.0, 0.0)}
+
+
+@pytest.fixture(scope="module")
+def default(shop) -> Covisitation:
+    return Covisitation.fit(shop.arrays, CovisitationConfig(), FitOptions())
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_any_matrix_answers_as_asked(shop, default, matrix):
+    asked = CovisitationConfig(
+        query_events=3, query_decay=0.5, query_type_weights=TypeWeights(clicks=1.0, carts=2.0, orders=0.0)
+    )
+    pairs = as_pairs(default.matrices[matrix])
+    query = Query(shop.asking, 12, lists_of(*([i] for i in range(len(shop.asking)))))
+    ranked = default.ask(query, matrix, **ASK)
+    assert (ranked.items >= 0).any()
+    for i, session in enumerate(sessions_of(shop.asking)):
+        wanted = naive.covisitation_query(session, pairs, asked)
+        check_ranking(ranked.items[i], ranked.scores[i], naive.permitted(wanted, {i}), 12)
+        alone = default.ask(Query(batch_of([session]), 12, lists_of([i])), matrix, **ASK)
+        assert alone.items[0].tolist() == ranked.items[i].tolist()
+        assert alone.scores[0].tobytes() == ranked.scores[i].tobytes()
+
+
+def test_lists_asked_about_the_same_sessions_are_told_apart(shop, default):
+    shared = Query(shop.asking, 5, shared=Shared(20))
+    asks = [(matrix, events, decay) for matrix in MATRICES for events in (1, 10) for decay in (0.5, 1.0)]
+    for matrix, events, decay in asks * 2:
+        found = default.ask(shared, matrix, events=events, decay=decay)
+        wanted = default.ask(Query(shop.asking, 5), matrix, events=events, decay=decay)
+        assert found.items.tolist() == wanted.items.tolist()
+        assert found.scores.tolist() == wanted.scores.tolist()
+
+
+def test_a_matrix_that_is_not_there_is_named(shop, default):
+    with pytest.raises(InputError, match=r"no matrix 'far'.*main, next, around, buys, two_hop"):
+        default.ask(Query(shop.asking, 5), "far", events=1, decay=1.0)
+
+
+def test_two_hops_are_made_of_the_matrix_that_names_them(default):
+    wanted = naive.two_hop(as_pairs(default.matrices["around"]), 30)
+    for item, pairs in as_pairs(default.matrices["two_hop"]).items():
+        assert len(pairs) == min(60, len(wanted[item]))
+        if pairs:
+            check_ranking(*zip(*pairs, strict=True), wanted[item], len(pairs))
+
+
+@pytest.mark.parametrize("threads", [1, 5])
+def test_threads_do_not_change_any_matrix(shop, default, threads):
+    again = Covisitation.fit(shop.arrays, CovisitationConfig(), FitOptions(threads=threads)).arrays()
+    for name, array in default.arrays().items():
+        assert array.tobytes() == again[name].tobytes(), name
+
+
+def test_normalised_rows_sum_to_one_at_most(default):
+    for name in ("next", "around", "buys", "two_hop"):
+        assert all(sum(w for _, w in pairs) <= 1 + 1e-6 for pairs in as_pairs(default.matrices[name]).values())
+
+
+def test_a_log_of_clicks_alone_has_no_buys(shop, tmp_path):
+    clicks = [[event._replace(type=CLICKS) for event in session] for session in sessions_of(shop.arrays.sessions)]
+    arrays = TrainingArrays(batch_of(clicks), shop.arrays.counts)
+    Covisitation.fit(arrays, CovisitationConfig(), FitOptions()).save(tmp_path)
+    loaded = Covisitation.load(tmp_path)
+    assert len(loaded.matrices["buys"].items) == 0
+    assert (loaded.ask(Query(shop.asking, 5), "buys", events=5, decay=0.5).items == -1).all()
+
+
+def test_a_version_has_the_matrices_that_it_was_trained_with(default, tmp_path):
+    """Those left out do not come back at loading, and a version from before they existed has none of them."""
+    config = CovisitationConfig(matrices={"next": DEFAULT_MATRICES["next"]})
+    saved = Covisitation(config, {name: default.matrices[name] for name in ("main", "next")})
+    saved.save(tmp_path)
+    loaded = Covisitation.load(tmp_path)
+    assert (loaded.config, list(loaded.matrices)) == (config, ["main", "next"])
+    document = json.loads((tmp_path / "model.json").read_text())
+    document["config"] = {"top_n": 40, "matrices": {"next": {"top_n": 60, "look_back_events": 1}}}
+    (tmp_path / "model.json").write_text(json.dumps(document))
+    older = Covisitation.load(tmp_path)
+    assert list(older.matrices) == ["main", "next"]
+    assert older.config.matrices == {"next": MatrixConfig(top_n=60, look_back_events=1)}
 
 
 def test_bought_together_answers_as_defined(shop):
