@@ -52,9 +52,9 @@ class Subject:
         """Ask it all of the shop's questions."""
         return self.recommender.recommend(self.shop.asking, k, model=self.name, **options)
 
-    def own(self, k: int = 10, banned: ItemLists | None = None, allowed: ItemLists | None = None):
+    def own(self, k: int = 10, banned: ItemLists | None = None, allowed: ItemLists | None = None, **options: Any):
         """What the model itself answers, with nothing filled in."""
-        return self.recommender.models[self.name].recommend(Query(self.shop.asking, k, banned, allowed))
+        return self.recommender.models[self.name].recommend(Query(self.shop.asking, k, banned, allowed, **options))
 
     def lists(self, *, every: int, start: int = 0) -> ItemLists:
         """A list of rows for each question, none of them alike."""
@@ -273,20 +273,22 @@ def check_lists_that_name_an_item_twice_change_nothing(subject: Subject, folder:
 
 
 def check_sources_name_the_models_that_brought_an_item(subject: Subject, folder: Path) -> None:
-    members = {"hybrid": ("covisitation", "item2vec", "top_sellers")}.get(subject.name, (subject.name,))
+    of_hybrid = ("covisitation", "item2vec", "top_sellers")
+    joined = {"hybrid": of_hybrid, "ranker": (*of_hybrid, "session_neighbours", "history")}
+    members = joined.get(subject.name, (subject.name,))
     possible = sum(Source[name.upper()] for name in members)
     for question in subject.questions():
         ranked, own = subject.ask(10, **question).ranked, subject.own(10, None, question.get("allow"))
         assert ((ranked.sources != 0) == (ranked.items >= 0)).all()
         assert not (ranked.sources & ~np.uint8(possible | Source.TOP_SELLERS)).any()
         assert not (own.sources & ~np.uint8(possible)).any()
-        if subject.name != "hybrid":
+        if subject.name not in joined:
             assert np.isin(ranked.sources, [0, possible, Source.TOP_SELLERS]).all()
 
 
 def check_short_lists_are_filled_with_top_sellers(subject: Subject, folder: Path) -> None:
     for objective, k in product(TYPE_NAMES, (60, subject.n_items - 5)):
-        answer, own = subject.ask(k, objective=objective).ranked, subject.own(k)
+        answer, own = subject.ask(k, objective=objective).ranked, subject.own(k, objective=objective)
         fill = held(subject.recommender.top_sellers(subject.n_items, objective=objective).items[0])
         for i, row in enumerate(answer.items):
             mine = [] if subject.name == "top_sellers" else held(own.items[i])

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nextcart.cli import asking, data, demo, training, versions
+from nextcart.cli import asking, comparing, data, demo, training, tuning, versions
 from nextcart.cli.output import err
 from nextcart.errors import NextcartError
 
@@ -26,7 +26,9 @@ app.command()(data.ingest)
 app.command()(data.profile)
 app.command()(data.split)
 app.command()(training.train)
+app.command()(tuning.tune)
 app.command()(training.evaluate)
+app.command()(comparing.compare)
 app.command()(asking.recommend)
 app.command()(asking.inspect)
 app.command()(versions.models)

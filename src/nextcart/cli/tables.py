@@ -10,10 +10,16 @@ from rich.table import Table
 
 from nextcart.cli.output import counted, metric, percent, table
 from nextcart.errors import UnreadableInput
-from nextcart.evaluation.report import METRICS, Evaluation
+from nextcart.evaluation.report import METRICS, Evaluation, Protocol
 from nextcart.events.sources import unreadable
 from nextcart.types import Id
 
+REMARKS: dict[Protocol, str] = {
+    "next_click": "they were dropped first; the next click was asked for after each event.",
+    "multi_objective": "they were dropped first; total = 0.1 clicks + 0.3 carts + 0.6 orders.",
+    "basket_completion": "they were dropped first; lift: recall as a multiple of the top sellers' recall.",
+    "next_period": "they count as not held.",
+}
 MIN_SESSIONS = 100
 """Of fewer sessions no model is called the best: a single hit would move its recall by more than one point."""
 
@@ -65,11 +71,16 @@ def _recall(values: Mapping[str, float | None]) -> float:
 def evaluation_line(evaluation: Evaluation) -> str:
     """What the figures are figures of."""
     limited = " (a quick look, not all)" if evaluation.limited else ""
+    if evaluation.protocol != "next_event":
+        return (
+            f"{counted(evaluation.sessions, 'session')}{limited} with a question; {percent(evaluation.unknown_share)} "
+            f"of the held-out events are on items outside the catalogue; {REMARKS[evaluation.protocol]}"
+        )
+    single = percent(evaluation.single_event_share or 0.0)
     return (
         f"{counted(evaluation.sessions, 'session')}{limited}, all in the denominator: the target repeats an item of "
         f"its session in {percent(evaluation.repeat_share)}, is outside the catalogue in "
-        f"{percent(evaluation.unknown_share)}; {percent(evaluation.single_event_share)} have one event, so nothing is "
-        "shown of them."
+        f"{percent(evaluation.unknown_share)}; {single} have one event, so nothing is shown of them."
     )
 
 

@@ -94,21 +94,32 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="At most so many sessions, for a quick look.")
     ] = None,
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--protocol",
+            help="next_event, next_click, multi_objective, basket_completion, next_period, or all; may be repeated; "
+            "default: next_event.",
+        ),
+    ] = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Replay held-out sessions through a version: the last event of each is the target.
+    """Replay held-out sessions through a version; by default the last event of each is the target.
 
-    Example: nextcart evaluate --version candidate --split val_split --limit 1000
+    Example: nextcart evaluate --version candidate --protocol next_click --protocol multi_objective
     """
-    from nextcart.cli.tables import evaluation_line, evaluation_tables
+    from nextcart.cli.figures import protocol_tables
+    from nextcart.cli.tables import evaluation_line
     from nextcart.config import load_settings
+    from nextcart.evaluation.report import PROTOCOLS
     from nextcart.events.store import Store
     from nextcart.pipeline.steps import evaluate_version
 
+    named = [one_of(name, (*PROTOCOLS, "all"), "--protocol") for name in protocol or PROTOCOLS[:1]]
     settings = load_settings(config)
     with shown_progress() as progress:
-        chosen, evaluation = evaluate_version(
+        chosen, evaluations = evaluate_version(
             Store.open(store),
             models,
             settings,
@@ -116,11 +127,14 @@ def evaluate(
             split=split,
             only=comma_list(only),
             limit=limit,
+            protocols=[each for each in PROTOCOLS if each in named or "all" in named],
             progress=progress,
         )
     if json:
-        print_json({"version": chosen, **evaluation.model_dump(mode="json")})
+        found = [evaluation.model_dump(mode="json") for evaluation in evaluations]
+        print_json({"version": chosen, **(found[0] if len(found) == 1 else {"evaluations": found})})
         return
-    for each in evaluation_tables(evaluation):
-        out.print(each)
-    out.print(evaluation_line(evaluation))
+    for evaluation in evaluations:
+        for each in protocol_tables(evaluation):
+            out.print(each)
+        out.print(evaluation_line(evaluation))

@@ -63,7 +63,7 @@ def _rows(manifest: Manifest, evaluations: Sequence[Evaluation], aliases: Sequen
     """A version's part of the table: a row a split and model, the version named on the first alone."""
     fitted_on = f"{manifest.data.events:,} events to {day(manifest.data.last_ts)}"
     head = (manifest.version, ", ".join(aliases), fitted_on)
-    for evaluation in evaluations:
+    for evaluation in (each for each in evaluations if each.protocol == "next_event"):
         split = f"{evaluation.split}{' (limited)' if evaluation.limited else ''}"
         for name, by_mode in evaluation.metrics.items():
             if "next" in by_mode:

@@ -1,57 +1,52 @@
-"""Asking a recommender the questions of a task, in batches, through the path that serves."""
+"""Asking a recommender the questions of a protocol, in batches, through the path that serves."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nextcart.config import EvaluationConfig
-from nextcart.evaluation.metrics import SESSION_METRICS, find_hits
-from nextcart.evaluation.protocols import Task, next_event, sample_sessions
-from nextcart.evaluation.report import Evaluation
-from nextcart.models.ann import search_on_one_thread
+from nextcart.errors import InputError
+from nextcart.evaluation.bootstrap import estimate, interval
+from nextcart.evaluation.cutting import sample_sessions
+from nextcart.evaluation.periods import period_sums
+from nextcart.evaluation.plans import Plan, plan
+from nextcart.evaluation.protocols import next_period
+from nextcart.evaluation.report import Evaluation, KeptSums, Protocol
+from nextcart.evaluation.slices import SLICES, ItemKinds
+from nextcart.evaluation.sums import (
+    TOP_PLACES,
+    Asked,
+    Sums,
+    Table,
+    accumulate,
+    add_lists,
+    add_questions,
+    figure_names,
+)
+from nextcart.models.model import TrainingArrays
 from nextcart.models.recommender import Recommender
-from nextcart.types import Int32s, ItemLists, Mode, Progress, SessionBatch, no_progress
+from nextcart.types import UNKNOWN, Float32s, Mode, Progress, SessionBatch, no_progress
 
 MODES: tuple[Mode, ...] = ("next", "discover")
 BATCH_SESSIONS = 4096
 
 
-Question = tuple[str, Mode]
-"""A model and a mode."""
-
-
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """What one batch of sessions adds for one model and mode."""
+class Measured:
+    """An evaluation, and what its kept figures are made of.
 
-    metrics: dict[str, float]
-    repeat_hits: float
-    new_hits: float
-    shown: Int32s
+    Attributes:
+        evaluation: the figures.
+        sums: float32, see `KeptSums`.
+    """
 
-
-@dataclass(slots=True)
-class _Sums:
-    """What is added up over batches for one model and mode."""
-
-    shown: NDArray[np.bool_]
-    metrics: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SESSION_METRICS, 0.0))
-    repeat_hits: float = 0.0
-    new_hits: float = 0.0
-
-    def add(self, part: _Part) -> None:
-        for name, value in part.metrics.items():
-            self.metrics[name] += value
-        self.repeat_hits += part.repeat_hits
-        self.new_hits += part.new_hits
-        self.shown[part.shown] = True
+    evaluation: Evaluation
+    sums: Float32s
 
 
 def evaluate(
@@ -65,99 +60,184 @@ def evaluate(
     modes: Sequence[Mode] = MODES,
     limit: int | None = None,
     threads: int = 2,
+    kinds: ItemKinds | None = None,
     progress: Progress = no_progress,
 ) -> Evaluation:
-    """Replay held-out sessions by the `next_event` protocol for each model and mode.
+    """The figures of `replay` by the `next_event` protocol, without what they are made of."""
+    measured = replay(
+        "next_event",
+        recommender,
+        sessions,
+        config,
+        split=split,
+        data_fingerprint=data_fingerprint,
+        models=models,
+        modes=modes,
+        limit=limit,
+        threads=threads,
+        kinds=kinds,
+        progress=progress,
+    )
+    return measured.evaluation.model_copy(update={"kept": None})
+
+
+def replay(
+    protocol: Protocol,
+    recommender: Recommender,
+    sessions: SessionBatch,
+    config: EvaluationConfig,
+    *,
+    split: str,
+    data_fingerprint: str,
+    models: Sequence[str] | None = None,
+    modes: Sequence[Mode] = MODES,
+    limit: int | None = None,
+    threads: int = 2,
+    arrays: TrainingArrays | None = None,
+    kinds: ItemKinds | None = None,
+    progress: Progress = no_progress,
+) -> Measured:
+    """Replay held-out sessions by a protocol for each model and mode.
 
     Args:
+        protocol: how questions are posed, see `nextcart.evaluation.protocols`.
         recommender: fitted on nothing that these sessions hold.
-        sessions: held-out sessions, rows of the recommender's vocabulary; every one is in the denominator.
-        config: cut-off and length of the history.
+        sessions: held-out sessions, rows of the recommender's vocabulary.
+        config: cut-off, lengths of histories, resamples.
         split: name of the part, for the record.
         data_fingerprint: of the store that the sessions came from, for the record.
         models: names to evaluate; None takes all that there are.
-        modes: "next" and "discover".
+        modes: "next" and "discover"; only `next_event` asks in another mode than its own.
         limit: at most so many sessions, evenly spaced.
         threads: work on so many batches at a time; the figures do not depend on it.
+        arrays: what the recommender was fitted on; `next_period` needs them.
+        kinds: where popularity and age part the catalogue; None parts it by popularity alone.
         progress: told of sessions done, each by all models and modes.
 
     Raises:
-        InputError: the recommender lacks a model that is named.
+        InputError: the recommender lacks a model that is named, or `next_period` lacks the arrays.
     """
     began = time.process_time()
-    task = next_event(sample_sessions(sessions, limit), config.history_events)
+    sample = sample_sessions(sessions, limit)
     names = list(dict.fromkeys(models or recommender.models))
     for name in names:
         recommender.model(name)
-    asked: list[Question] = [(name, mode) for name in names for mode in dict.fromkeys(modes)]
-    sums = {question: _Sums(np.zeros(len(recommender.vocabulary), bool)) for question in asked}
-    # The search brings threads of its own, which would fight with these.
-    with ThreadPoolExecutor(threads, initializer=search_on_one_thread) as pool:
-        starts = range(0, len(task), BATCH_SESSIONS)
-        # In the order of the batches, so that sums round alike however the threads ran.
-        for start, parts in zip(
-            starts, pool.map(lambda start: _replay(recommender, task, start, config.k, asked), starts), strict=True
-        ):
-            for question, part in parts.items():
-                sums[question].add(part)
-            progress("evaluating", min(start + BATCH_SESSIONS, len(task)), len(task))
-    metrics: dict[str, dict[Mode, dict[str, float | None]]] = {name: {} for name in names}
-    for (name, mode), each in sums.items():
-        metrics[name][mode] = _means(each, task)
-    return Evaluation(
+    if protocol == "next_period":
+        if arrays is None:
+            raise InputError("next_period needs the events that the version was trained on; train again, then evaluate")
+        kept, history_events = next_period.KEPT, 0
+        sums = period_sums(
+            recommender, arrays, sample, config, threads=threads, batch=BATCH_SESSIONS, progress=progress
+        )
+    else:
+        made = plan(protocol, recommender, sample, config, names, list(dict.fromkeys(modes)))
+        kept, history_events = made.kept, made.history_events
+        sums = _asked_sums(made, recommender, config, kinds, threads=threads, progress=progress)
+    unknown = sample.items == UNKNOWN
+    if protocol == "next_event":
+        unknown = unknown[sample.offsets[1:] - 1]
+    metrics, intervals = _figures(sums)
+    asks = sums.kept[:1, :, len(kept) :].any(axis=(0, 2))
+    possible = {name: value for name, value in next(iter(sums.possible.values())).items() if name != TOP_PLACES}
+    evaluation = Evaluation(
+        protocol=protocol,
         split=split,
         k=config.k,
-        history_events=config.history_events,
-        sessions=len(task),
-        single_event_share=_share(np.diff(task.history.offsets) == 0),
-        repeat_share=_share(task.repeats),
-        unknown_share=_share(task.unknown),
+        history_events=history_events,
+        sessions=int(asks.sum()),
+        single_event_share=_share(np.diff(sample.offsets) == 1) if protocol == "next_event" else None,
+        repeat_share=_repeat_share(possible),
+        unknown_share=_share(unknown),
         limited=limit is not None and limit < len(sessions),
         data_fingerprint=data_fingerprint,
         created_at=datetime.now(UTC),
         cpu_seconds=round(time.process_time() - began, 4),
         metrics=metrics,
+        intervals=intervals,
+        possible=possible,
+        rounds=config.rounds,
+        seed=config.seed,
+        best=next_period.best(metrics) if protocol == "next_period" else None,
+        kept=KeptSums(asked=tuple(sums.values), figures=kept),
     )
+    return Measured(evaluation, sums.kept)
 
 
-def _replay(
-    recommender: Recommender, task: Task, start: int, k: int, asked: Sequence[Question]
-) -> dict[Question, _Part]:
-    """Ask every model and mode about one batch of sessions."""
-    stop = min(start + BATCH_SESSIONS, len(task))
-    history = task.history.slice(start, stop)
-    bounds = task.targets.offsets[start : stop + 1]
-    targets = ItemLists(bounds - bounds[0], task.targets.items[bounds[0] : bounds[-1]])
-    n_targets, repeats = np.diff(bounds), task.repeats[start:stop]
-    shared = recommender.share(history, k)
-    parts = {}
-    for model, mode in asked:
-        items = recommender.recommend(history, k, model=model, mode=mode, shared=shared).ranked.items
-        hits = find_hits(items, targets)
-        found = SESSION_METRICS["recall"](hits, n_targets)
-        parts[model, mode] = _Part(
-            metrics={name: float(metric(hits, n_targets).sum()) for name, metric in SESSION_METRICS.items()},
-            repeat_hits=float(found[repeats].sum()),
-            new_hits=float(found[~repeats].sum()),
-            shown=np.unique(items[items >= 0]),
-        )
-    return parts
+def _asked_sums(
+    made: Plan,
+    recommender: Recommender,
+    config: EvaluationConfig,
+    kinds: ItemKinds | None,
+    *,
+    threads: int,
+    progress: Progress,
+) -> Sums:
+    """Ask every model and mode every question of a plan."""
+    n_items = len(recommender.vocabulary)
+    kinds = kinds or ItemKinds.of(recommender.vocabulary.counts)
+    slices = [name for name in SLICES if kinds.young is not None or name not in ("young", "old")]
+    columns = [figure_names(made.metrics, slices, group.name) for group in made.groups]
+    figures = [name for group in columns for name in group] + [TOP_PLACES]
+    starts = np.cumsum([0, *map(len, columns)]).tolist()
+
+    def measure(first: int, stop: int) -> dict[Asked, Table]:
+        tables = {each: Table.zeros(stop - first, len(figures)) for each in made.asked}
+        for group, column in zip(made.groups, starts, strict=False):
+            for questions in group.questions(first, stop):
+                if not len(questions):
+                    continue
+                parts = kinds.slices(questions)
+                shared = recommender.share(questions.history, config.k)
+                for each, table in tables.items():
+                    items = group.ask(questions, each, shared)
+                    add_questions(table, questions, items, made.metrics, parts, column)
+                    add_lists(table, questions, items, n_items, len(figures) - 1)
+        return tables
+
+    sums = accumulate(
+        measure,
+        made.n_sessions,
+        made.asked,
+        figures,
+        made.kept,
+        n_items=n_items,
+        rounds=config.rounds,
+        seed=config.seed,
+        batch=BATCH_SESSIONS,
+        threads=threads,
+        progress=progress,
+        stage="evaluating" if made.protocol == "next_event" else f"evaluating {made.protocol}",
+    )
+    if made.derive is not None:
+        made.derive(sums.values)
+    return sums
 
 
-def _means(sums: _Sums, task: Task) -> dict[str, float | None]:
-    """Means over all sessions, over those whose target repeats, and over the others; coverage of the catalogue."""
-    n, repeats = len(task), int(task.repeats.sum())
-    return {
-        **{name: _mean(total, max(1, n)) for name, total in sums.metrics.items()},
-        "recall_repeat": _mean(sums.repeat_hits, repeats),
-        "recall_new": _mean(sums.new_hits, n - repeats),
-        "coverage": _share(sums.shown),
-    }
+Figures = dict[str, dict[Mode, dict[str, float | None]]]
+Intervals = dict[str, dict[Mode, dict[str, tuple[float, float] | None]]]
 
 
-def _mean(total: float, n: int) -> float | None:
-    return round(total / n, 6) if n else None
+def _figures(sums: Sums) -> tuple[Figures, Intervals]:
+    """Every figure with its interval, and without one what a resample would bend."""
+    metrics: Figures = {}
+    intervals: Intervals = {}
+    for (model, mode), values in sums.values.items():
+        shown = sums.shown.get((model, mode))
+        found = {name: estimate(value) for name, value in values.items()}
+        if shown is not None:
+            gini = shown.gini()
+            found |= {"coverage": round(shown.coverage(), 6), "gini": None if gini is None else round(gini, 6)}
+        metrics.setdefault(model, {})[mode] = found
+        intervals.setdefault(model, {})[mode] = {name: interval(value) for name, value in values.items()}
+    return metrics, intervals
 
 
-def _share(flags: NDArray[np.bool_]) -> float:
+def _repeat_share(possible: dict[str, float]) -> float:
+    """Share of the targets that repeat, of all groups together."""
+    whole = sum(value for name, value in possible.items() if name.endswith("recall"))
+    repeats = sum(value for name, value in possible.items() if name.endswith("recall_repeat"))
+    return round(repeats / whole, 6) if whole else 0.0
+
+
+def _share(flags: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> float:
     return round(float(flags.mean()), 6) if len(flags) else 0.0

@@ -33,16 +33,21 @@ def count_split(
         """,
         [min_events],
     ).fetchall()[0]
-    items = connection.execute(f"select count(distinct aid) from {source}").fetchall()[0][0]
     return SplitFacts(
         files=tuple(sorted(files, key=_first_session)),
         events=events,
         sessions=sessions,
         short_sessions=short,
-        items=items,
+        items=count_items(connection, root, files),
         first_ts=first,
         last_ts=last,
     )
+
+
+def count_items(connection: duckdb.DuckDBPyConnection, root: Path, files: Sequence[StoredFile]) -> int:
+    """How many distinct items the files hold."""
+    source = parquet(root / file.path for file in files)
+    return int(connection.execute(f"select count(distinct aid) from {source}").fetchall()[0][0])
 
 
 def _first_session(file: StoredFile) -> tuple[int, str]:

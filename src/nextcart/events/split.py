@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
 import numpy as np
@@ -16,8 +16,17 @@ import numpy as np
 from nextcart.config import IngestConfig, SplitConfig
 from nextcart.errors import InputError
 from nextcart.events.engine import DuckdbEngine, Engine, EngineOpener
-from nextcart.events.facts import count_split, stored_file
-from nextcart.events.schema import DERIVED_SPLITS, SplitName, SplitRecord, StoredFile, StoreManifest, fingerprint
+from nextcart.events.facts import count_items, count_split, stored_file
+from nextcart.events.schema import (
+    DERIVED_SPLITS,
+    SplitFacts,
+    SplitName,
+    SplitRecord,
+    StoredFile,
+    StoreManifest,
+    fingerprint,
+)
+from nextcart.events.split_in_order import Marks, Part, Rule, cut_files, marks_for, session_ends
 from nextcart.events.store import Store, literal, overlapping
 from nextcart.events.writing import Writer, writer
 from nextcart.types import DAY_MS, Id, Progress, no_progress
@@ -101,11 +110,12 @@ def split(
     Store.open(store).require("train")
     with writer(store) as held:
         now = Store(store, _manifest(held))
-        with _duckdb(now, held, resources) as connection, _engine(now, connection, opener) as engine:
-            record = _record(engine, now.manifest, config)
-            made = now.manifest.split == record
-            if not made:
-                _write_parts(held, engine, connection, now.manifest, record, resources, progress)
+        with _duckdb(now, held, resources) as connection:
+            with _way(held, now, connection, resources, opener, progress) as way:
+                record = _record(way, now.manifest, config)
+                made = now.manifest.split == record
+                if not made:
+                    _write_parts(held, way, now.manifest, record)
         return _summary(Store.open(store), record, already_there=made)
 
 
@@ -124,24 +134,145 @@ def _duckdb(store: Store, held: Writer, resources: IngestConfig) -> Iterator[duc
         yield connection
 
 
-def _engine(
-    store: Store, connection: duckdb.DuckDBPyConnection, opener: EngineOpener | None
-) -> AbstractContextManager[Engine]:
-    return nullcontext(DuckdbEngine(connection)) if opener is None else opener(store)
+class _Way(Protocol):
+    """Who finds the cut and writes the parts."""
+
+    def end_of_rank(self, rank: int) -> int:
+        """When the session ends that has this rank by its end, from 1."""
+        ...
+
+    def write(self, record: SplitRecord, prefix: str) -> dict[SplitName, SplitFacts | None]:
+        """Write and place both parts, whose files' names begin with ``prefix``; None for a part without events."""
+        ...
 
 
-def _record(engine: Engine, manifest: StoreManifest, config: SplitConfig) -> SplitRecord:
+@contextmanager
+def _way(
+    held: Writer,
+    store: Store,
+    connection: duckdb.DuckDBPyConnection,
+    resources: IngestConfig,
+    opener: EngineOpener | None,
+    progress: Progress,
+) -> Iterator[_Way]:
+    """Events that lie in order are not sorted again."""
+    if opener is None and not overlapping(store.manifest.splits["train"].files):
+        yield _InOrder(held, store.manifest, connection, resources, progress)
+        return
+    with nullcontext(DuckdbEngine(connection)) if opener is None else opener(store) as engine:
+        yield _Sorting(held, store.manifest, connection, engine, resources, progress)
+
+
+def _record(way: _Way, manifest: StoreManifest, config: SplitConfig) -> SplitRecord:
     """The cut; by ``percentile`` it is the nearest rank of the sessions' ends."""
     train = manifest.splits["train"]
     if config.method == "percentile":
         parameter = config.quantile
-        engine.keep("session_times", "session_times")
         # Of the quantile as it is written: 0.7 is 7 / 10, and not the double a little below.
-        cut = _end_of_rank(engine, ceil(Fraction(repr(config.quantile)) * train.sessions))
+        cut = way.end_of_rank(ceil(Fraction(repr(config.quantile)) * train.sessions))
     else:
         parameter = config.days
         cut = train.last_ts - round(config.days * DAY_MS)
     return SplitRecord(method=config.method, parameter=parameter, cut_ts=cut)
+
+
+def _write_parts(held: Writer, way: _Way, manifest: StoreManifest, record: SplitRecord) -> None:
+    print_of_all = fingerprint(manifest.sources, manifest.session_type, manifest.aid_type, record)
+    splits = dict(manifest.splits)
+    for name, facts in way.write(record, print_of_all[:16]).items():
+        if facts is None:
+            raise InputError(_empty(name, record))
+        splits[name] = facts
+    held.commit(manifest.model_copy(update={"splits": splits, "split": record, "fingerprint": print_of_all}))
+
+
+@dataclass(frozen=True, slots=True)
+class _InOrder:
+    """The files are read in their order, each row group once; see `split_in_order`."""
+
+    held: Writer
+    manifest: StoreManifest
+    connection: duckdb.DuckDBPyConnection
+    resources: IngestConfig
+    progress: Progress
+
+    def end_of_rank(self, rank: int) -> int:
+        files = self.manifest.splits["train"].files
+        ends = session_ends(files, self.held.root, self.resources.threads, self.progress)
+        ends.partition(rank - 1)
+        return int(ends[rank - 1])
+
+    def write(self, record: SplitRecord, prefix: str) -> dict[SplitName, SplitFacts | None]:
+        whole = record.method == "percentile"
+        rule = Rule(record.cut_ts, whole, record.cut_ts + whole, 0 if whole else MIN_TRAIN_EVENTS)
+        held, resources, files = self.held, self.resources, self.manifest.splits["train"].files
+        marks = marks_for([held.root / file.path for file in files])
+        cut = cut_files(
+            files, held.root, held.staging, rule, marks, resources.min_events, resources.threads, self.progress
+        )
+        return {name: self._placed(name, prefix, [parts[name] for parts in cut], marks) for name in DERIVED_SPLITS}
+
+    def _placed(self, name: SplitName, prefix: str, parts: Sequence[Part], marks: Marks | None) -> SplitFacts | None:
+        there = [(number, part) for number, part in enumerate(parts) if part.events]
+        files = []
+        for number, part in there:
+            path = f"events/{name}/{prefix}-{number:04d}.parquet"
+            self.held.place(part.path, path)
+            files.append(
+                StoredFile(
+                    path=path,
+                    events=part.events,
+                    bytes=(self.held.root / path).stat().st_size,
+                    first_session=part.first_session,
+                    last_session=part.last_session,
+                )
+            )
+        if not files:
+            return None
+        return SplitFacts(
+            files=tuple(files),
+            events=sum(part.events for _, part in there),
+            sessions=sum(part.sessions for _, part in there),
+            short_sessions=sum(part.short_sessions for _, part in there),
+            items=marks.items(name) if marks else count_items(self.connection, self.held.root, files),
+            first_ts=min(part.first_ts for _, part in there),
+            last_ts=max(part.last_ts for _, part in there),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sorting:
+    """An engine joins the events with the sides of their sessions, and sorts."""
+
+    held: Writer
+    manifest: StoreManifest
+    connection: duckdb.DuckDBPyConnection
+    engine: Engine
+    resources: IngestConfig
+    progress: Progress
+
+    def end_of_rank(self, rank: int) -> int:
+        self.engine.keep("session_times", "session_times")
+        return _end_of_rank(self.engine, rank)
+
+    def write(self, record: SplitRecord, prefix: str) -> dict[SplitName, SplitFacts | None]:
+        if record.method == "percentile":
+            self.engine.keep("sides", "sides_percentile", cut=record.cut_ts)
+        else:
+            self.engine.keep("sides", "sides_days", cut=record.cut_ts, least=MIN_TRAIN_EVENTS)
+        return {name: self._side(name, prefix) for name in DERIVED_SPLITS}
+
+    def _side(self, name: SplitName, prefix: str) -> SplitFacts | None:
+        held, files = self.held, []
+        ranges = _ranges(self.manifest.splits["train"].files)
+        for number, (first, last) in enumerate(ranges):
+            staged = held.staging / f"{name}.parquet"
+            told = _part_of(self.progress, number, len(ranges))
+            if self.engine.write(staged, told, f"split {name}", "split_part", side=name, first=first, last=last):
+                path = f"events/{name}/{prefix}-{number:04d}.parquet"
+                held.place(staged, path)
+                files.append(stored_file(self.connection, held.root, path))
+        return count_split(self.connection, held.root, files, self.resources.min_events) if files else None
 
 
 def _end_of_rank(engine: Engine, rank: int) -> int:
@@ -152,37 +283,6 @@ def _end_of_rank(engine: Engine, rank: int) -> int:
     rank -= int(reached[at - 1]) if at else 0
     ends = engine.run("ends_of_hour", hour=hours.column("hour")[at].as_py())
     return int(ends.column("end_ts")[int(np.searchsorted(np.cumsum(ends.column("sessions").to_numpy()), rank))].as_py())
-
-
-def _write_parts(
-    held: Writer,
-    engine: Engine,
-    connection: duckdb.DuckDBPyConnection,
-    manifest: StoreManifest,
-    record: SplitRecord,
-    resources: IngestConfig,
-    progress: Progress,
-) -> None:
-    print_of_all = fingerprint(manifest.sources, manifest.session_type, manifest.aid_type, record)
-    if record.method == "percentile":
-        engine.keep("sides", "sides_percentile", cut=record.cut_ts)
-    else:
-        engine.keep("sides", "sides_days", cut=record.cut_ts, least=MIN_TRAIN_EVENTS)
-    splits = dict(manifest.splits)
-    ranges = _ranges(manifest.splits["train"].files)
-    for name in DERIVED_SPLITS:
-        files = []
-        for number, (first, last) in enumerate(ranges):
-            staged = held.staging / f"{name}.parquet"
-            told = _part_of(progress, number, len(ranges))
-            if engine.write(staged, told, f"split {name}", "split_part", side=name, first=first, last=last):
-                path = f"events/{name}/{print_of_all[:16]}-{number:04d}.parquet"
-                held.place(staged, path)
-                files.append(stored_file(connection, held.root, path))
-        if not files:
-            raise InputError(_empty(name, record))
-        splits[name] = count_split(connection, held.root, files, resources.min_events)
-    held.commit(manifest.model_copy(update={"splits": splits, "split": record, "fingerprint": print_of_all}))
 
 
 def _part_of(progress: Progress, number: int, parts: int) -> Progress:

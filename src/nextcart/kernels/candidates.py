@@ -131,12 +131,12 @@ def describe(
 ) -> Float32s:
     """The features of each pair of a session and a candidate, float32, shape (n_candidates, n_features).
 
-    In this order: score, rank (from 0) and share of the best score in each list; `PAIR_COLUMNS`; ``item_columns``
-    (n_items, n_columns) of the candidate, and those of the session's last item; `SESSION_COLUMNS`.
+    In this order: score and rank (from 0) in each list; `PAIR_COLUMNS`; ``item_columns`` (n_items, n_columns) of the
+    candidate, and those of the session's last item; `SESSION_COLUMNS`.
     """
     n, n_lists, width = list_items.shape
     n_item = item_columns.shape[1]
-    pair = 3 * n_lists
+    pair = 2 * n_lists
     item = pair + len(PAIR_COLUMNS)
     whole = item + 2 * n_item
     out = np.zeros((len(candidates), whole + len(SESSION_COLUMNS)), np.float32)
@@ -148,18 +148,16 @@ def describe(
             slot = slot_of(table, candidates[c])
             table[slot], at[slot] = candidates[c], c
             for q in range(n_lists):
-                out[c, 3 * q + 1] = NEVER
+                out[c, 2 * q + 1] = NEVER
         for q in range(n_lists):
-            best = list_scores[s, q, 0]
             for j in range(width):
                 row = list_items[s, q, j]
                 if row < 0:
                     break
                 slot = slot_of(table, row)
                 if table[slot] == row:
-                    out[at[slot], 3 * q] = list_scores[s, q, j]
-                    out[at[slot], 3 * q + 1] = j
-                    out[at[slot], 3 * q + 2] = list_scores[s, q, j] / best if best > 0.0 else 1.0
+                    out[at[slot], 2 * q] = list_scores[s, q, j]
+                    out[at[slot], 2 * q + 1] = j
         start, stop = offsets[s], offsets[s + 1]
         _describe_history(start, stop, items, ts, types, table, at, out, pair, first, last)
         newest = items[stop - 1] if stop > start else EMPTY

@@ -74,7 +74,7 @@ class Retrieval:
         self._bits = np.array([each.source for each in self._lists], np.uint8)
         self.list_names = tuple(each.name for each in self._lists)
         self.feature_names = (
-            *(f"{name}_{what}" for name in self.list_names for what in ("score", "rank", "share")),
+            *(f"{name}_{what}" for name in self.list_names for what in ("score", "rank")),
             *PAIR_COLUMNS,
             *ITEM_COLUMNS,
             *(f"last_item_{name}" for name in ITEM_COLUMNS),
@@ -128,7 +128,7 @@ def _asks(members: Mapping[str, SourceModel]) -> dict[str, tuple[Source, Ask]]:
     covisitation = members.get(Covisitation.name)
     if isinstance(covisitation, Covisitation):
         for matrix in covisitation.matrices:
-            for name, events, decay in ((matrix, 10, 0.5), (f"{matrix}_of_last", 1, 1.0)):
+            for name, events, decay in ((matrix, 10, 0.5), (f"{matrix}_of_last", 1, 1.0), (f"{matrix}_of_all", 30, 0.9)):
                 ask = partial(covisitation.ask, matrix=matrix, events=events, decay=decay)
                 asks[name] = (Source.COVISITATION, ask)
     neighbours = members.get(SessionNeighbours.name)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import duckdb
 
-from nextcart.config import IngestConfig, Settings, SplitConfig
+from nextcart.config import IngestConfig, Settings, SparkConfig, SplitConfig
 from nextcart.errors import InputError, RunFailed
-from nextcart.evaluation.replay import evaluate
-from nextcart.evaluation.report import Evaluation
+from nextcart.evaluation.replay import evaluate, replay
+from nextcart.evaluation.report import Evaluation, Protocol
 from nextcart.events.engine import EngineOpener
 from nextcart.events.id_types import IdChoice
 from nextcart.events.ingest import IngestSplit
@@ -30,9 +30,10 @@ from nextcart.models.arrays import read_batch, training_arrays
 from nextcart.models.counted import counting
 from nextcart.models.model import FitOptions
 from nextcart.models.recommender import Recommender
+from nextcart.pipeline.kinds import item_kinds, same_events
 from nextcart.pipeline.record import StepRecord
 from nextcart.pipeline.unfinished import training_key, unfinished
-from nextcart.repository.manifest import DataFacts, Manifest, VersionDraft
+from nextcart.repository.manifest import DataFacts, Manifest, VersionDraft, read_record
 from nextcart.repository.repository import Repository
 from nextcart.types import Progress, no_progress
 
@@ -51,6 +52,7 @@ def ingest(
     ids: IdChoice = "auto",
     config: IngestConfig | None = None,
     progress: Progress = no_progress,
+    spark: SparkConfig | None = None,
 ) -> IngestSummary:
     """Add raw files to the store, as `nextcart.events.ingest.ingest` does.
 
@@ -61,7 +63,15 @@ def ingest(
         record.facts = {"split": split, "files": [str(file) for file in files]}
         with record.stage("ingest"):
             summary = add(
-                files, store, split=split, columns=columns, types=types, ids=ids, config=config, progress=progress
+                files,
+                store,
+                split=split,
+                columns=columns,
+                types=types,
+                ids=ids,
+                config=config,
+                progress=progress,
+                spark=spark,
             )
         record.facts |= {
             "events": summary.added_events,
@@ -89,7 +99,7 @@ def split(
         As `nextcart.events.split.split`.
     """
     Store.open(store).require("train")
-    with StepRecord("split", store / RECORDS) as record, _full_disk_said(store):
+    with StepRecord("split", store / RECORDS) as record, full_disk_said(store):
         record.facts = {"method": config.method}
         with record.stage("split"):
             summary = cut(store, config, progress, resources=resources, opener=opener)
@@ -120,7 +130,7 @@ def profile(
 
     there = Store.open(store)
     facts = there.manifest.splits[there.require(split)]
-    with StepRecord("profile", store / RECORDS) as record, _full_disk_said(store):
+    with StepRecord("profile", store / RECORDS) as record, full_disk_said(store):
         record.facts = {"split": split, "events": facts.events, "sessions": facts.sessions, "page": str(page)}
         with record.stage("profile"), opener(there) if opener else nullcontext() as engine:
             found = look(there, split, progress, engine=engine)
@@ -160,13 +170,13 @@ def train(
         RepositoryError: another process is at the same training.
         RunFailed: the version cannot be written, or the disk is full.
     """
-    split = _training_split(store, on)
+    split = training_split(store, on)
     facts = store.manifest.splits[split]
     only = None if only is None else list(only)
     key = training_key(store, split, settings, only, counted_elsewhere=opener is not None)
     with (
         StepRecord("train", models / RECORDS) as record,
-        _full_disk_said(models),
+        full_disk_said(models),
         unfinished(models, key, progress, fresh=fresh) as kept,
         counting(opener, store, split) as counts,
     ):
@@ -186,7 +196,8 @@ def train(
         evaluations = []
         if split == TRAINING:
             with record.stage("evaluate"):
-                evaluations.append(_evaluate(recommender, store, VALIDATION, settings, progress=progress))
+                limit = settings.training.evaluated_sessions
+                evaluations.append(_evaluate(recommender, store, VALIDATION, settings, progress, limit=limit))
         progress("publishing", 0, 1)
         draft = VersionDraft(
             code_version=installed_version("nextcart"),
@@ -211,25 +222,28 @@ def evaluate_version(
     split: str | None = None,
     only: Sequence[str] | None = None,
     limit: int | None = None,
+    protocols: Sequence[Protocol] = ("next_event",),
     progress: Progress = no_progress,
-) -> tuple[str, Evaluation]:
-    """Replay a split through a published version and keep the result beside its manifest.
+) -> tuple[str, list[Evaluation]]:
+    """Replay a split through a published version and keep each result beside its manifest as soon as it is there.
 
     Args:
         store: holds the split.
         models: the repository's folder.
-        settings: cut-off and length of the history.
+        settings: cut-off, lengths of histories, resamples.
         version: any name that the repository resolves; None is production.
         split: None takes the held-out "test", or the validation split where there is no test.
         only: names of models; None takes all that the version has.
         limit: at most so many sessions, for a quick look.
+        protocols: how questions are posed, one evaluation each.
         progress: told of sessions done.
 
     Returns:
-        The version's id and its evaluation.
+        The version's id and its evaluations.
 
     Raises:
-        InputError: the version was trained on events of that split, so the figures would flatter it.
+        InputError: the version was trained on events of that split, so the figures would flatter it; or `next_period`
+            is asked for, and the store no longer holds what the version was trained on.
         VersionMissing: there is no such version.
         StoreMissing: the store lacks the split.
     """
@@ -238,19 +252,41 @@ def evaluate_version(
     manifest = repository.manifest(chosen)
     name = store.require(split or ("test" if "test" in store.splits() else VALIDATION))
     _refuse_leakage(store, manifest, name)
-    with StepRecord("evaluate", models / RECORDS) as record, _full_disk_said(models):
+    with StepRecord("evaluate", models / RECORDS) as record, full_disk_said(models):
         record.facts = {"version": chosen, "split": name, "events": store.manifest.splits[name].events}
         with record.stage("load"):
             recommender = Recommender.load(repository.folder(chosen))
-        with record.stage("evaluate"):
-            evaluation = _evaluate(recommender, store, name, settings, only=only, limit=limit, progress=progress)
-        record.facts["sessions"] = evaluation.sessions
-        repository.add_evaluation(chosen, evaluation)
-    return chosen, evaluation
+            trained_on = manifest.data.split if same_events(store, manifest) else None
+            arrays = None
+            if trained_on and "next_period" in protocols:
+                arrays = training_arrays(store, trained_on, progress)[1]
+            kinds = item_kinds(store, trained_on, recommender.vocabulary, settings.evaluation)
+            sessions = read_batch(store, name, recommender.vocabulary, progress)
+        evaluations = []
+        for protocol in dict.fromkeys(protocols):
+            with record.stage(protocol):
+                measured = replay(
+                    protocol,
+                    recommender,
+                    sessions,
+                    settings.evaluation,
+                    split=name,
+                    data_fingerprint=store.manifest.fingerprint,
+                    models=only,
+                    limit=limit,
+                    threads=settings.training.threads,
+                    arrays=arrays,
+                    kinds=kinds,
+                    progress=progress,
+                )
+                file = repository.add_evaluation(chosen, measured.evaluation, measured.sums)
+            evaluations.append(read_record(file, Evaluation, "run 'nextcart evaluate' again"))
+            record.facts.setdefault("sessions", measured.evaluation.sessions)
+    return chosen, evaluations
 
 
 @contextmanager
-def _full_disk_said(root: Path) -> Iterator[None]:
+def full_disk_said(root: Path) -> Iterator[None]:
     """Turn a full disk into one line, whichever it was: that of the folder, of DuckDB's spilling, of compiled code."""
     try:
         yield
@@ -267,10 +303,9 @@ def _evaluate(
     store: Store,
     split: SplitName,
     settings: Settings,
-    *,
-    only: Sequence[str] | None = None,
-    limit: int | None = None,
     progress: Progress,
+    *,
+    limit: int | None = None,
 ) -> Evaluation:
     return evaluate(
         recommender,
@@ -278,14 +313,14 @@ def _evaluate(
         settings.evaluation,
         split=split,
         data_fingerprint=store.manifest.fingerprint,
-        models=only,
         limit=limit,
         threads=settings.training.threads,
+        kinds=item_kinds(store, TRAINING, recommender.vocabulary, settings.evaluation),
         progress=progress,
     )
 
 
-def _training_split(store: Store, on: str | None) -> SplitName:
+def training_split(store: Store, on: str | None) -> SplitName:
     """The split to train on; test and validation events are never trained on."""
     if on is None:
         on = TRAINING if TRAINING in store.splits() else "train"
@@ -319,14 +354,7 @@ def _refuse_leakage(store: Store, manifest: Manifest, split: SplitName) -> None:
             f"version {manifest.version} was trained on '{manifest.data.split}', which holds events of '{split}'; "
             "evaluate on 'test', or train on 'train_split' and evaluate on 'val_split'"
         )
-    now = store.manifest.splits[TRAINING]
-    then = manifest.data
-    if (now.events, now.sessions, now.first_ts, now.last_ts) != (
-        then.events,
-        then.sessions,
-        then.first_ts,
-        then.last_ts,
-    ):
+    if not same_events(store, manifest):
         raise InputError(
             f"version {manifest.version} was trained on an earlier split, which may hold sessions of today's "
             "'val_split'; run 'nextcart train' and evaluate the new version"

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nextcart.errors import ArtifactCorrupt
 from nextcart.events.writing import sync
@@ -121,14 +122,20 @@ def make_read_only(path: Path) -> None:
     path.chmod(stat.S_IMODE(path.stat().st_mode) & ~_WRITE_BITS)
 
 
-def write_whole(file: Path, text: str) -> None:
-    """Replace a file so that a reader, or a crash, meets the old text or the new one; callers hold the lock."""
+def write_whole(file: Path, content: str | NDArray[np.float32]) -> None:
+    """Replace a file so that a reader, or a crash, meets the old text or the new one; callers hold the lock.
+
+    An array is written as ``.npy``.
+    """
     # One fixed name beside it: what a killed run left there is overwritten, not gathered.
     beside = file.with_name(f".{file.name}.tmp")
     beside.unlink(missing_ok=True)
     try:
-        with beside.open("x", encoding="utf-8") as stream:
-            stream.write(text)
+        with beside.open("xb") as stream:
+            if isinstance(content, str):
+                stream.write(content.encode("utf-8"))
+            else:
+                np.save(stream, content, allow_pickle=False)
             stream.flush()
             os.fsync(stream.fileno())
         beside.replace(file)

@@ -1,6 +1,6 @@
 """The model repository: a folder of published versions, and the aliases that say which of them is served.
 
-    versions/<version>/manifest.json, <model>/…, evaluations/<protocol>-<split>.json
+    versions/<version>/manifest.json, <model>/…, evaluations/<protocol>-<split>.json and .npy
     aliases.json            {"production": …, "previous": …, "candidate": …}
     .staging-<random>/      a version being written; renamed into versions/ once it is whole and on disk
 
@@ -18,10 +18,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 from nextcart.errors import ArtifactCorrupt, RepositoryError, RunFailed, VersionMissing
 from nextcart.evaluation.report import Evaluation
 from nextcart.events.writing import sync
+from nextcart.models.model import mapped
 from nextcart.repository import artifacts as files
 from nextcart.repository.manifest import (
     EVALUATIONS,
@@ -36,6 +38,7 @@ from nextcart.repository.manifest import (
     read_record,
     record_text,
 )
+from nextcart.types import Float32s
 
 _STAGING = ".staging-"
 _NO_VERSION = "no version yet: run 'nextcart train' first"
@@ -161,10 +164,15 @@ class Repository:
             found[_key(evaluation)] = evaluation
         return list(found.values())
 
-    def add_evaluation(self, version: str, evaluation: Evaluation) -> Path:
+    def add_evaluation(self, version: str, evaluation: Evaluation, sums: Float32s | None = None) -> Path:
         """Keep an evaluation beside the version's manifest; it replaces an earlier one on the same split.
 
         A limited evaluation has a file of its own, so a quick look never hides a full one.
+
+        Args:
+            version: its whole id.
+            evaluation: the figures.
+            sums: what they are made of, session by session, see `KeptSums`; it is kept as ``.npy`` of the same name.
 
         Returns:
             The file, ``evaluations/<protocol>-<split>.json``, or ``…-limited.json``.
@@ -178,12 +186,38 @@ class Repository:
         folder = self._evaluations_folder(version)
         if not re.fullmatch(r"[a-z0-9_]+", evaluation.split):
             raise RepositoryError(f"split '{evaluation.split}': no name of a split; use small letters, digits and '_'")
-        limited = "-limited" if evaluation.limited else ""
-        file = folder / f"{evaluation.protocol}-{evaluation.split}{limited}.json"
+        file = folder / f"{_file_stem(evaluation)}.json"
+        kept = None
         with self._writing("aliases"):
             folder.mkdir(exist_ok=True)
-            files.write_whole(file, record_text(evaluation))
+            if sums is not None and evaluation.kept is not None:
+                # First, so that whoever finds the figures finds what they are made of; the hash tells a crash between.
+                files.write_whole(file.with_suffix(".npy"), sums)
+                kept = evaluation.kept.model_copy(update={"sha256": files.sha256_of(file.with_suffix(".npy"))})
+            files.write_whole(file, record_text(evaluation.model_copy(update={"kept": kept})))
+            if kept is None:
+                file.with_suffix(".npy").unlink(missing_ok=True)
         return file
+
+    def session_sums(self, version: str, evaluation: Evaluation) -> Float32s:
+        """What an evaluation's kept figures are made of, memory-mapped; see `KeptSums`.
+
+        Raises:
+            VersionMissing: there is no such version.
+            ArtifactCorrupt: the file differs from its evaluation, or is no such array.
+            RepositoryError: nothing was kept with this evaluation.
+        """
+        again = f"--version {version} --protocol {evaluation.protocol} --split {evaluation.split}"
+        remedy = f"run 'nextcart evaluate {again}'"
+        if evaluation.kept is None:
+            raise RepositoryError(f"{version}: no sums by session are kept with {_file_stem(evaluation)}; {remedy}")
+        file = self._evaluations_folder(version) / f"{_file_stem(evaluation)}.npy"
+        try:
+            if not file.is_symlink() and files.sha256_of(file) == evaluation.kept.sha256:
+                return cast(Float32s, mapped(file))
+        except (OSError, ValueError) as error:
+            raise ArtifactCorrupt(f"{file}: cannot be read ({error}); {remedy}") from None
+        raise ArtifactCorrupt(f"{file}: differs from its evaluation; {remedy}")
 
     def promote(self, version: str | None = None) -> Aliases:
         """Put a version into production once its files are verified; what was there becomes ``previous``.
@@ -333,6 +367,10 @@ def _free_version(versions: Path, time: datetime, digest: str) -> str:
     while os.path.lexists(versions / (version := f"{time:%Y%m%dT%H%M%SZ}-{digest}")):
         time += timedelta(seconds=1)
     return version
+
+
+def _file_stem(evaluation: Evaluation) -> str:
+    return f"{evaluation.protocol}-{evaluation.split}{'-limited' if evaluation.limited else ''}"
 
 
 def _key(evaluation: Evaluation) -> tuple[str, str, bool]:

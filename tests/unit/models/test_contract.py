@@ -1,11 +1,14 @@
 import pytest
 
-from nextcart.config import Item2vecConfig, ModelsConfig
+from nextcart.config import Item2vecConfig, ModelsConfig, RankerConfig
 from tests.contract import CHECKS, Subject
 
 EXACT = ModelsConfig()
 CLUSTERED = ModelsConfig(item2vec=Item2vecConfig(exact_below=100, nprobe=2))
 """Neighbours from an inverted file of few cells, two of which are looked through for each."""
+
+FEW = ModelsConfig(ranker=RankerConfig(min_questions=20, min_leaf_rows=5, max_trees=20))
+"""A ranker that learns from as few questions as the shop poses."""
 
 CONFIGS = (EXACT, CLUSTERED)
 
@@ -15,7 +18,9 @@ SUBJECTS = {
     "bought_together": ("bought_together", EXACT),
     "item2vec": ("item2vec", EXACT),
     "item2vec-clustered": ("item2vec", CLUSTERED),
+    "session_neighbours": ("session_neighbours", EXACT),
     "hybrid": ("hybrid", EXACT),
+    "ranker": ("ranker", FEW),
     "hybrid-clustered": ("hybrid", CLUSTERED),
 }
 

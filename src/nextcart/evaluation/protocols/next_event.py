@@ -1,4 +1,4 @@
-"""What a model is shown of a held-out session, and what it is asked to find."""
+"""`next_event`: the last event of each session is the target, of any type; every session counts."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nextcart.evaluation.cutting import Questions, events_between, session_of_event
 from nextcart.evaluation.metrics import Bools
-from nextcart.types import UNKNOWN, Int32s, Int64s, ItemLists, SessionBatch
+from nextcart.types import UNKNOWN, Int32s, ItemLists, SessionBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,33 +37,24 @@ def next_event(sessions: SessionBatch, history_events: int) -> Task:
     starts = np.maximum(sessions.offsets[:-1], ends - history_events)
     targets = sessions.items[ends]
     return Task(
-        history=_part(sessions, starts, ends),
+        history=events_between(sessions, starts, ends),
         targets=ItemLists(np.arange(len(sessions) + 1, dtype=np.int64), targets),
         repeats=_seen_before(sessions, targets),
         unknown=targets == UNKNOWN,
     )
 
 
-def sample_sessions(sessions: SessionBatch, limit: int | None) -> SessionBatch:
-    """At most ``limit`` sessions, evenly spaced over the batch: a quick look that no order of ids can bend."""
-    if limit is None or limit >= len(sessions):
-        return sessions
-    chosen = np.linspace(0, len(sessions) - 1, limit).round().astype(np.int64)
-    return _part(sessions, sessions.offsets[chosen], sessions.offsets[chosen + 1])
-
-
-def _part(sessions: SessionBatch, starts: Int64s, ends: Int64s) -> SessionBatch:
-    """A batch of the events ``starts[i]`` to ``ends[i]``."""
-    lengths = ends - starts
-    offsets = np.zeros(len(starts) + 1, np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    events = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
-    return SessionBatch(offsets, sessions.items[events], sessions.ts[events], sessions.types[events])
+def last_events(sessions: SessionBatch, history_events: int) -> Questions:
+    """The questions of `next_event`, one a session."""
+    task = next_event(sessions, history_events)
+    return Questions(
+        task.history, task.targets, np.arange(len(task)), task.repeats, np.diff(sessions.offsets).astype(np.int64) - 1
+    )
 
 
 def _seen_before(sessions: SessionBatch, targets: Int32s) -> Bools:
     """Whether each session's target, where known, stands among its events before the last."""
-    owner = np.repeat(np.arange(len(sessions)), np.diff(sessions.offsets))
+    owner = session_of_event(sessions)
     same = (sessions.items == targets[owner]) & (sessions.items != UNKNOWN)
     same[sessions.offsets[1:] - 1] = False
     return np.bincount(owner, same, minlength=len(sessions)) > 0

@@ -1,0 +1,102 @@
+"""An evaluation's figures as tables: what is read first with its intervals, then the slices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from nextcart.cli.output import metric, table
+from nextcart.cli.tables import evaluation_tables
+from nextcart.evaluation.bootstrap import Interval
+from nextcart.evaluation.report import Evaluation, Protocol
+from nextcart.evaluation.slices import SLICES
+from nextcart.types import Mode
+
+LISTS = ("coverage", "top1pct_share", "gini")
+
+SURE: dict[Protocol, tuple[str, ...]] = {
+    "next_event": ("recall", "ndcg", "mrr"),
+    "next_click": ("recall", "mrr"),
+    "multi_objective": ("clicks_recall", "carts_recall", "orders_recall", "total"),
+    "basket_completion": ("recall", "mrr", "lift"),
+    "next_period": ("mean@20/day", "mean@20/week"),
+}
+"""The figures that are shown with their interval, the one that ranks the models among them."""
+PLAIN: dict[Protocol, tuple[str, ...]] = {
+    "next_event": ("recall_repeat", "recall_new", *LISTS),
+    "next_click": LISTS,
+    "multi_objective": LISTS,
+    "basket_completion": LISTS,
+    "next_period": ("clicks@20/week", "carts@20/week", "orders@20/week", "mean@100/week", "mean@1000/week"),
+}
+PARTS: dict[Protocol, tuple[str, ...]] = {
+    "next_click": SLICES,
+    "basket_completion": ("head", "middle", "tail", "young", "old"),
+}
+"""The slices whose recall is shown."""
+RANKED_BY: dict[Protocol, str] = {"next_event": "recall", "multi_objective": "total", "next_period": "mean@20/week"}
+"""The figure by which models are ordered, best first; recall where none is named."""
+
+
+def protocol_tables(evaluation: Evaluation) -> list[Table]:
+    """A mode's figures with their 95 % intervals, and the recall of each slice."""
+    if not evaluation.intervals:
+        return evaluation_tables(evaluation)
+    tables = []
+    for mode in dict.fromkeys(mode for by_mode in evaluation.metrics.values() for mode in by_mode):
+        models = _best_first(evaluation, mode)
+        tables.append(_sure(evaluation, mode, models))
+        names = [f"recall_{part}" for part in PARTS.get(evaluation.protocol, ())]
+        names = [name for name in names if evaluation.possible.get(name)]
+        if names:
+            tables.append(_slices(evaluation, mode, models, names))
+    return tables
+
+
+def shown_interval(span: Interval | None) -> str:
+    """An interval, or a dash where there was nothing to resample."""
+    return "–" if span is None else f"{span[0]:.3f} to {span[1]:.3f}"
+
+
+def _sure(evaluation: Evaluation, mode: Mode, models: Sequence[str]) -> Table:
+    """Each figure with its interval, then those of the lists."""
+    sure, plain = SURE[evaluation.protocol], PLAIN[evaluation.protocol]
+    heads = ["lists" if evaluation.protocol == "next_period" else "model"]
+    for name in sure:
+        heads += [_head(name), "95 %"]
+    rows = []
+    for model in models:
+        figures, spans = evaluation.metrics[model][mode], evaluation.intervals[model][mode]
+        cells = [model + (" (best)" if model == evaluation.best else "")]
+        for name in sure:
+            cells += [metric(figures.get(name)), shown_interval(spans.get(name))]
+        rows.append([*cells, *(metric(figures.get(name)) for name in plain)])
+    return table(_title(evaluation, mode), [*heads, *map(_head, plain)], rows)
+
+
+def _slices(evaluation: Evaluation, mode: Mode, models: Sequence[str], names: Sequence[str]) -> Table:
+    """The recall of each slice that has targets; the last row says how many."""
+    rows = [[model, *(metric(evaluation.metrics[model][mode].get(name)) for name in names)] for model in models]
+    rows.append(["targets", *(f"{evaluation.possible[name]:,.0f}" for name in names)])
+    heads = [_head(name.removeprefix("recall_")) for name in names]
+    return table(f"{_title(evaluation, mode)}: recall by kind of target", ["model", *heads], rows)
+
+
+def _best_first(evaluation: Evaluation, mode: Mode) -> list[str]:
+    """The models, best first; the decays of next_period in the order in which they were tried."""
+    models = [name for name, by_mode in evaluation.metrics.items() if mode in by_mode]
+    if evaluation.protocol == "next_period":
+        return models
+    by = RANKED_BY.get(evaluation.protocol, "recall")
+    return sorted(models, key=lambda name: evaluation.metrics[name][mode].get(by) or 0.0, reverse=True)
+
+
+def _title(evaluation: Evaluation, mode: Mode) -> str:
+    what = "top sellers by decay" if evaluation.protocol == "next_period" else f"mode {mode}, k = {evaluation.k}"
+    return f"{evaluation.protocol}, {evaluation.split}, {what}"
+
+
+def _head(name: str) -> str:
+    short = name.removesuffix("_recall") if name != "recall" else name
+    return short.replace("top1pct_share", "top 1 %").replace("_", " ")
