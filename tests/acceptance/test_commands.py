@@ -21,6 +21,7 @@ COMMANDS = (
     "split",
     "train",
     "evaluate",
+    "compare",
     "recommend",
     "inspect",
     "models",
@@ -29,7 +30,7 @@ COMMANDS = (
     "serve",
     "synth",
 )
-MODELS = {"top_sellers", "covisitation", "bought_together", "item2vec", "hybrid"}
+MODELS = {"top_sellers", "covisitation", "bought_together", "item2vec", "session_neighbours", "hybrid", "ranker"}
 
 
 def test_the_overview_names_every_command(tmp_path: Path) -> None:
@@ -56,6 +57,8 @@ def test_the_version_needs_no_command(tmp_path: Path) -> None:
         (("split",), "nextcart ingest"),
         (("train",), "nextcart ingest"),
         (("evaluate",), "nextcart"),
+        (("evaluate", "--protocol", "some"), "--protocol: 'some' is none of next_event, next_click"),
+        (("compare", "production", "candidate"), "no version yet: run 'nextcart train' first"),
         (("promote",), "no version yet: run 'nextcart train' first"),
         (("rollback",), "no version yet"),
         (("serve",), "no version yet"),

@@ -7,6 +7,9 @@ from nextcart.models.model import FitOptions
 from nextcart.models.recommender import Recommender
 from tests.shop import Shop, make_shop
 
+MODELS = ("top_sellers", "covisitation", "bought_together", "item2vec", "session_neighbours", "hybrid")
+"""All that fit in milliseconds; a ranker is asked the same way."""
+
 
 @pytest.fixture(scope="session")
 def shop() -> Shop:
@@ -15,5 +18,5 @@ def shop() -> Shop:
 
 @pytest.fixture(scope="session")
 def recommender(shop: Shop) -> Recommender:
-    """All models with their defaults, fitted on the shop."""
-    return Recommender.fit(shop.vocabulary, shop.arrays, ModelsConfig(), FitOptions(deterministic=True))
+    """The models with their defaults, fitted on the shop."""
+    return Recommender.fit(shop.vocabulary, shop.arrays, ModelsConfig(), FitOptions(deterministic=True), MODELS)

@@ -2,10 +2,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nextcart.errors import ArtifactCorrupt, RepositoryError, VersionMissing
-from nextcart.evaluation.report import Evaluation
+from nextcart.evaluation.report import Evaluation, KeptSums
 from nextcart.repository import Manifest, Repository
 
 
@@ -96,3 +97,52 @@ def test_a_linked_folder_is_refused(
         repository.add_evaluation(version, evaluation)
     with pytest.raises(ArtifactCorrupt, match="evaluations is a link"):
         repository.evaluations(version)
+
+
+def with_sums(evaluation: Evaluation) -> Evaluation:
+    return changed(evaluation, kept=KeptSums(asked=(("hybrid", "next"),), figures=("recall",)))
+
+
+SUMS = np.arange(20, dtype=np.float32).reshape(1, 10, 2)
+
+
+def test_what_the_figures_are_made_of_is_kept_beside_them(
+    repository: Repository, version: str, evaluation: Evaluation
+) -> None:
+    file = repository.add_evaluation(version, with_sums(evaluation), SUMS)
+    assert file.with_suffix(".npy").is_file()
+    (kept,) = repository.evaluations(version)
+    assert kept.kept is not None
+    np.testing.assert_array_equal(repository.session_sums(version, kept), SUMS)
+    # Others that lie there do not touch the version's own files.
+    assert repository.promote(version).production == version
+
+
+def test_figures_without_sums_take_those_of_before_away(
+    repository: Repository, version: str, evaluation: Evaluation
+) -> None:
+    file = repository.add_evaluation(version, with_sums(evaluation), SUMS)
+    repository.add_evaluation(version, with_sums(evaluation))
+    assert not file.with_suffix(".npy").exists()
+    (kept,) = repository.evaluations(version)
+    again = f"run 'nextcart evaluate --version {version} --protocol next_event --split val_split'"
+    with pytest.raises(RepositoryError, match=f"no sums by session are kept with next_event-val_split; {again}"):
+        repository.session_sums(version, kept)
+
+
+@pytest.mark.parametrize("damage", ["changed", "gone", "linked", "none"])
+def test_sums_that_differ_are_refused(
+    repository: Repository, version: str, evaluation: Evaluation, damage: str, tmp_path: Path
+) -> None:
+    sums = repository.add_evaluation(version, with_sums(evaluation), SUMS).with_suffix(".npy")
+    if damage == "changed":
+        np.save(sums, SUMS + 1)
+    elif damage == "none":
+        sums.write_bytes(b"")
+    else:
+        sums.rename(tmp_path / "elsewhere.npy")
+        if damage == "linked":
+            sums.symlink_to(tmp_path / "elsewhere.npy")
+    (kept,) = repository.evaluations(version)
+    with pytest.raises(ArtifactCorrupt, match=r"next_event-val_split\.npy: .*; run 'nextcart evaluate --version"):
+        repository.session_sums(version, kept)
