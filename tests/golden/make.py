@@ -21,7 +21,15 @@ from typing import Any
 
 import numpy as np
 
-from nextcart.config import BoughtTogetherConfig, CovisitationConfig, Item2vecConfig, MatrixConfig, ModelsConfig
+from nextcart.config import (
+    DEFAULT_MATRICES,
+    BoughtTogetherConfig,
+    CovisitationConfig,
+    Item2vecConfig,
+    MatrixConfig,
+    ModelsConfig,
+    RankerConfig,
+)
 from nextcart.events.schema import Event, Session
 from nextcart.models.arrays import session_batch
 from nextcart.models.model import FitOptions
@@ -34,10 +42,13 @@ K = 8
 CLEAR = 1e-4
 """Scores of item2vec further apart than this come in the same order on any machine."""
 
+RECENT = MatrixConfig(look_back_events=1, keep_diagonal=True, top_n=5)
+
 CONFIG = ModelsConfig(
-    covisitation=CovisitationConfig(matrices={"recent": MatrixConfig(look_back_events=1, keep_diagonal=True, top_n=5)}),
+    covisitation=CovisitationConfig(matrices=DEFAULT_MATRICES | {"recent": RECENT}),
     bought_together=BoughtTogetherConfig(min_support=2),
     item2vec=Item2vecConfig(dim=12, min_count=2, exact_below=0),
+    ranker=RankerConfig(min_questions=20, min_leaf_rows=5, max_trees=10),
 )
 
 

@@ -108,7 +108,7 @@ class Recommender:
             keep: may keep what a fit gives, and give back what was kept instead.
 
         Raises:
-            InputError: a name is no model.
+            InputError: a name is no model, or a ranker is named and the events are too few for one.
         """
         wanted = _wanted(only, config.ranker)
         fitted: dict[str, AnyModel] = {}
@@ -124,6 +124,13 @@ class Recommender:
                 ranking = cast(Ranking, keep(Ranking, partial(fit_ranking, arrays, config, options)))
             if ranking.forests:
                 fitted[Ranker.name] = Ranker(ranking, _sources(fitted))
+            elif only is not None:
+                raise InputError(
+                    f"the events pose fewer than {config.ranker.min_questions} questions, too few for a ranker; train "
+                    "other models by --only, or lower models.ranker.min_questions"
+                )
+            else:
+                options.progress("ranker, left out for want of sessions to learn from", 1, 1)
         return cls(vocabulary, fitted)
 
     def recommend(

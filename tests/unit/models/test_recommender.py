@@ -3,7 +3,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from nextcart.config import Item2vecConfig, ModelsConfig, TopSellersConfig
+from nextcart.config import Item2vecConfig, ModelsConfig, RankerConfig, TopSellersConfig
 from nextcart.errors import InputError
 from nextcart.models.model import FitOptions, TrainingArrays
 from nextcart.models.recommender import MODEL_NAMES, Recommender
@@ -29,7 +29,7 @@ def rows(ranked: Ranked) -> list[int]:
 @pytest.mark.parametrize(
     ("only", "fitted", "default"),
     [
-        (None, set(MODEL_NAMES), "hybrid"),
+        (None, set(MODEL_NAMES), "ranker"),
         (["hybrid"], {"top_sellers", "covisitation", "item2vec", "hybrid"}, "hybrid"),
         (["bought_together"], {"top_sellers", "bought_together"}, "bought_together"),
         (["item2vec", "covisitation"], {"top_sellers", "item2vec", "covisitation"}, "covisitation"),
@@ -61,8 +61,14 @@ def test_a_name_that_is_no_model_is_an_error_that_lists_them(shop, recommender):
         fit(shop, []).bought_together(np.array([0], np.int32), 3)
 
 
+def test_a_ranker_that_is_named_but_cannot_learn_is_an_error_with_the_remedy(shop):
+    few = ModelsConfig(ranker=RankerConfig(min_questions=10**6))
+    with pytest.raises(InputError, match=r"fewer than 1000000 questions.*min_questions"):
+        Recommender.fit(shop.vocabulary, shop.arrays, few, FitOptions(), ["ranker"])
+
+
 def test_the_best_model_answers_where_none_is_named(shop, recommender):
-    named = recommender.recommend(shop.asking, 7, model="hybrid")
+    named = recommender.recommend(shop.asking, 7, model="ranker")
     assert recommender.recommend(shop.asking, 7).ranked.items.tolist() == named.ranked.items.tolist()
 
 
@@ -171,7 +177,8 @@ def test_a_shop_of_almost_nothing_is_fitted_saved_warmed_and_asked(tmp_path, n_i
     recommender.save(tmp_path)
     loaded = Recommender.load(tmp_path)
     loaded.warm()
-    for model in MODEL_NAMES:
+    assert set(loaded.models) == {*MODEL_NAMES} - {"ranker"}
+    for model in loaded.models:
         answer = loaded.recommend(batch_of([[], [Event(-1)]]), 3, model=model)
         assert answer.ranked.items.tolist() == [[0, -1, -1] if n_items else [-1] * 3] * 2
         assert answer.fallback.tolist() == [1, 2]
