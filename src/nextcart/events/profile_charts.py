@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Any
 
 import altair as alt
 
+from nextcart.events.page import Spec, drawable
 from nextcart.events.profile import Day, Distribution, Profile
 from nextcart.events.profile_text import counted, number_text, share_text
 from nextcart.types import DAY_MS, TYPE_NAMES
 
-Spec = dict[str, Any]
-"""A Vega-Lite specification, ready for JSON."""
 Rows = list[dict[str, object]]
 AnyChart = alt.Chart | alt.LayerChart | alt.FacetChart
 
@@ -39,7 +37,7 @@ def types_chart(profile: Profile) -> Spec:
     rows: Rows = [
         {"name": name, "number": numbers[name], "text": number_text(numbers[name]), "type": name} for name in TYPE_NAMES
     ]
-    return _spec(_labelled_bars(rows, color=_TYPE_COLOR), "Bars: events by type.")
+    return drawable(_labelled_bars(rows, color=_TYPE_COLOR), "Bars: events by type.")
 
 
 def items_by_type_chart(profile: Profile) -> Spec:
@@ -47,19 +45,19 @@ def items_by_type_chart(profile: Profile) -> Spec:
     rows = [_row(name, profile.items_by_type[name], profile.items, type=name) for name in TYPE_NAMES]
     rows.append(_row("no cart, no order", profile.items_without_cart_or_order, profile.items, type="none"))
     color = alt.Color("type:N", scale=alt.Scale(domain=[*TYPE_NAMES, "none"]), legend=None)
-    return _spec(_labelled_bars(rows, color=color), "Bars: distinct items by type of event.")
+    return drawable(_labelled_bars(rows, color=color), "Bars: distinct items by type of event.")
 
 
 def funnel_chart(profile: Profile) -> Spec:
     """Sessions that have the first type, the first and the second, all."""
     rows = [_row(" + ".join(step), number, profile.sessions, type=step[-1]) for step, number in profile.funnel]
-    return _spec(_labelled_bars(rows, color=_TYPE_COLOR), "Bars: sessions that reach each step of the funnel.")
+    return drawable(_labelled_bars(rows, color=_TYPE_COLOR), "Bars: sessions that reach each step of the funnel.")
 
 
 def paths_chart(profile: Profile) -> Spec:
     """Sessions by the set of types they hold."""
     rows = [_row(_only(path.types), path.sessions, profile.sessions) for path in profile.paths]
-    return _spec(_labelled_bars(rows), "Bars: sessions by the types of event they hold.")
+    return drawable(_labelled_bars(rows), "Bars: sessions by the types of event they hold.")
 
 
 def histogram_chart(distribution: Distribution, value: str, counted_things: str) -> Spec:
@@ -91,7 +89,7 @@ def histogram_chart(distribution: Distribution, value: str, counted_things: str)
         )
         .properties(height=CHART_HEIGHT)
     )
-    return _spec(chart, f"Histogram: {counted_things} by {value}.")
+    return drawable(chart, f"Histogram: {counted_things} by {value}.")
 
 
 def long_tail_chart(profile: Profile) -> Spec:
@@ -119,7 +117,7 @@ def long_tail_chart(profile: Profile) -> Spec:
         y="share:Q", text=alt.value(f"10 % of items: {share_text(profile.top_10_percent_share, 1)} of events")
     )
     chart = alt.layer(curve, rule, label).properties(height=CHART_HEIGHT)
-    return _spec(chart, "Curve: share of all events that the most frequent items have, over their number.")
+    return drawable(chart, "Curve: share of all events that the most frequent items have, over their number.")
 
 
 def daily_chart(profile: Profile) -> Spec:
@@ -155,7 +153,7 @@ def daily_chart(profile: Profile) -> Spec:
         .encode(x=x, y="average:Q", tooltip=[alt.Tooltip("text:N", title="7-day average")])
     )
     chart = alt.layer(bars, average).properties(height=CHART_HEIGHT)
-    return _spec(chart, "Bars: events of each day by type; line: average of the last seven days.")
+    return drawable(chart, "Bars: events of each day by type; line: average of the last seven days.")
 
 
 def weekly_chart(profile: Profile) -> Spec:
@@ -181,7 +179,7 @@ def weekly_chart(profile: Profile) -> Spec:
         )
         .properties(height=height)
     )
-    return _spec(chart, "Heatmap: mean events of each hour of the week.")
+    return drawable(chart, "Heatmap: mean events of each hour of the week.")
 
 
 _PLAIN_ZERO = "datum.value ? datum.label : 0"
@@ -245,10 +243,3 @@ def _labelled_bars(rows: Rows, color: alt.Color | None = None) -> AnyChart:
     # In pixels: Vega-Lite warns of a height by the step beside a width that fits its container.
     count = max(len(rows), 1)
     return alt.layer(bars, labels).properties(height=count * min(max(BARS_HEIGHT // count, BAR_MIN), BAR_MAX))
-
-
-def _spec(chart: AnyChart, description: str) -> Spec:
-    """The chart as JSON, as wide as the page lets it be, without Altair's default look."""
-    spec: Spec = chart.properties(width="container", description=description).to_dict()
-    spec.pop("config", None)
-    return {**spec, "autosize": {"type": "fit-x", "contains": "padding"}}

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
 from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
-from typing import Literal
 
-import altair as alt
-import vl_convert
-
-from nextcart.errors import InputError, RunFailed
 from nextcart.events import profile_charts as charts
+from nextcart.events.page import Card, Rows, card_html, page, write_whole
 from nextcart.events.profile import Profile
 from nextcart.events.profile_text import (
     counted,
@@ -30,19 +20,10 @@ from nextcart.types import TYPE_NAMES
 
 SOURCES_SHOWN = 3
 
-Width = Literal["third", "half", "two-thirds", "full"]
-Rows = Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """One chart with its figures and what to look for in it."""
-
-    title: str
-    figures: Rows
-    hint: str
-    spec: charts.Spec
-    width: Width = "half"
+FOOTER = (
+    "Made by <code>nextcart profile</code>. Times and days are UTC. A quantile is the smallest value that covers the "
+    "share: p90 is what 90 % do not exceed. Every figure is exact."
+)
 
 
 def write_page(profile: Profile, path: Path) -> None:
@@ -52,39 +33,22 @@ def write_page(profile: Profile, path: Path) -> None:
         InputError: `path` is a directory.
         RunFailed: the file cannot be written.
     """
-    if path.is_dir():
-        raise InputError(f"--output {path}: is a directory; name a file")
-    page = render_page(profile)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_text(page, encoding="utf-8")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise RunFailed(
-            f"--output {path}: cannot be written ({error.strerror}); free some space or name another file"
-        ) from error
+    write_whole(render_page(profile), path)
 
 
 def render_page(profile: Profile) -> str:
     """The page of `profile` as HTML."""
     shown = cards(profile)
-    specs = {f"chart-{number}": card.spec for number, card in enumerate(shown)}
-    template = Template((files("nextcart.events") / "profile_template.html").read_text(encoding="utf-8"))
-    return template.substitute(
-        title=escape(f"Event profile: {profile.split}"),
-        subtitle=escape(_subtitle(profile)),
-        tiles=_definitions(_tiles(profile)),
-        cards="\n".join(_card(card, f"chart-{number}") for number, card in enumerate(shown)),
-        rows="\n".join(
-            f"<tr><th scope=row>{escape(n)}</th><td>{escape(v)}</td></tr>" for n, v in summary_rows(profile)
-        ),
-        # Inside a script element only "<" could end it.
-        specs=json.dumps(specs, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
-        library=_library(),
+    drawn = "\n".join(card_html(card, number) for number, card in enumerate(shown))
+    rows = "\n".join(f"<tr><th scope=row>{escape(n)}</th><td>{escape(v)}</td></tr>" for n, v in summary_rows(profile))
+    return page(
+        title=f"Event profile: {profile.split}",
+        subtitle=_subtitle(profile),
+        tiles=_tiles(profile),
+        body=f'<div class="cards">\n{drawn}\n</div>\n<details><summary>All figures as a table</summary>'
+        f'<table class="pairs">\n{rows}\n</table></details>',
+        specs=[card.spec for card in shown],
+        footer=FOOTER,
     )
 
 
@@ -220,22 +184,3 @@ def _busiest_hour(profile: Profile) -> str:
         if events is not None
     )
     return f"{charts.WEEKDAYS[-day]} {-hour:02d}:00–{(1 - hour) % 24:02d}:00"
-
-
-def _card(card: Card, identity: str) -> str:
-    return (
-        f'<section class="card {card.width}"><h2>{escape(card.title)}</h2>'
-        f'<dl class="figures">{_definitions(card.figures)}</dl><div class="chart" id="{identity}"></div>'
-        f'<p class="hint">{escape(card.hint)}</p></section>'
-    )
-
-
-def _definitions(rows: Rows) -> str:
-    return "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in rows)
-
-
-@cache
-def _library() -> str:
-    """Vega-Lite as one script that sets `vegaEmbed`, in the version that Altair writes for; takes a second to make."""
-    version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version))

@@ -26,7 +26,7 @@ from nextcart.events.schema import MAX_ID_BYTES, SplitFacts, SplitName
 from nextcart.events.sources import RawFile
 from nextcart.events.spark_engine import SparkEngine, failures, filesystem, spark_path
 from nextcart.events.staging import Checks, Staged, stage
-from nextcart.events.staging import checked as checked
+from nextcart.events.staging import checked_sql
 from nextcart.events.store import BATCH_ROWS, literal, parquet
 from nextcart.events.unpack import unpacked
 from nextcart.types import AID, SESSION, TYPE_NAMES, IdType, Int64s, Progress
@@ -127,7 +127,7 @@ class SparkIngest:
         connection.register("odd_lines", odd)
         forget_dropped(connection)
         found = json_records("(select text, line from odd_lines)", checks.session_type)
-        rows = connection.sql(checked(found, checks, position="line")).to_arrow_table()
+        rows = connection.sql(checked_sql(found, checks, position="line")).to_arrow_table()
         lines, counts = np.unique(rows["position"].to_numpy(), return_counts=True)
         of_block = np.searchsorted(first_lines, lines, "right") - 1
         records = blocks["records"].to_numpy() + np.bincount(of_block, counts, len(first_lines)).astype(np.int64)

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,7 @@ MOST_MARKS = 2**27
 """Item ids within a range of so many are counted by a byte each."""
 
 Bools = NDArray[np.bool_]
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +244,7 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False, column_encoding=encodings)
 
 
-def _each[Found](
+def _each(
     work: Callable[[StoredFile, Callable[[int], None]], Found],
     files: Sequence[StoredFile],
     threads: int,

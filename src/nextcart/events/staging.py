@@ -100,8 +100,8 @@ def stage(
     usual = _usual(connection, file, checks, folder, base, progress)
     path = usual.odd if usual else folder / f"{base}.parquet"
     if usual is None:
-        checked = checked(found, checks, f"{base} + row_number() over () - 1")
-        statement = f"copy ({checked}) to {literal(path)} {STAGED_AS}"
+        rows = checked_sql(found, checks, f"{base} + row_number() over () - 1")
+        statement = f"copy ({rows}) to {literal(path)} {STAGED_AS}"
         with reading(file.path), watched(connection, progress, f"ingest {file.path.name}", file.bytes):
             connection.execute(statement)
     counts = dict(_rows(connection, f"select reason, count(*) from {parquet([path])} group by reason"))
@@ -131,7 +131,7 @@ def _usual(
     if file.format != "jsonl" or (checks.session_type, checks.aid_type) != ("int64", "int64"):
         return None
     found = json_records("(select text, line from odd_lines)", checks.session_type)
-    statement = checked(found, checks, position="line")
+    statement = checked_sql(found, checks, position="line")
 
     def read_odd(lines: pa.Table) -> pa.Table:
         connection.register("odd_lines", lines)
@@ -141,7 +141,7 @@ def _usual(
     return read_usual(file, numbers, checks.newest_ms, base, folder, read_odd, progress)
 
 
-def checked(found: Records, checks: Checks, position: str) -> str:
+def checked_sql(found: Records, checks: Checks, position: str) -> str:
     """SQL for all records in input order, each with its reason to be rejected (null for a good one)."""
     faults = [
         "fault",
