@@ -25,8 +25,7 @@ from nextcart.events.rejects import SECONDS_FROM, SECONDS_TO
 from nextcart.events.schema import MAX_ID_BYTES, SplitFacts, SplitName
 from nextcart.events.sources import RawFile
 from nextcart.events.spark_engine import SparkEngine, failures, filesystem, spark_path
-from nextcart.events.staging import Checks, Staged, stage
-from nextcart.events.staging import checked_sql
+from nextcart.events.staging import Checks, Staged, checked_sql, stage
 from nextcart.events.store import BATCH_ROWS, literal, parquet
 from nextcart.events.unpack import unpacked
 from nextcart.types import AID, SESSION, TYPE_NAMES, IdType, Int64s, Progress

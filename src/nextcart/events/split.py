@@ -110,12 +110,14 @@ def split(
     Store.open(store).require("train")
     with writer(store) as held:
         now = Store(store, _manifest(held))
-        with _duckdb(now, held, resources) as connection:
-            with _way(held, now, connection, resources, opener, progress) as way:
-                record = _record(way, now.manifest, config)
-                made = now.manifest.split == record
-                if not made:
-                    _write_parts(held, way, now.manifest, record)
+        with (
+            _duckdb(now, held, resources) as connection,
+            _way(held, now, connection, resources, opener, progress) as way,
+        ):
+            record = _record(way, now.manifest, config)
+            made = now.manifest.split == record
+            if not made:
+                _write_parts(held, way, now.manifest, record)
         return _summary(Store.open(store), record, already_there=made)
 
 

@@ -206,7 +206,8 @@ def _sides(batch: pa.RecordBatch, rule: Rule) -> tuple[tuple[Int64s, Bools], tup
 def _count(part: Part, kept: pa.RecordBatch, min_events: int) -> None:
     runs = pc.run_end_encode(kept.column(SESSION))
     ts = _ts(kept)
-    lengths = np.diff(np.from_dlpack(runs.run_ends).astype(np.int64), prepend=0)
+    ends = np.from_dlpack(runs.run_ends).astype(np.int64)
+    lengths = ends - np.concatenate([[0], ends[:-1]])
     part.count(runs.values, lengths, int(ts.min()), int(ts.max()), min_events)
 
 
