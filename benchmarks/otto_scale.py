@@ -59,6 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scales", type=float, nargs="+", default=[0.01, 0.1, 1.0])
     parser.add_argument("--peer-scale", type=float, default=1 / 30, help="where the notebook does the same")
+    parser.add_argument("--ranker-scale", type=float, default=0.1, help="the largest scale with a ranker")
     parser.add_argument("--no-peers", action="store_true", help="leave out the notebook's side")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--folder", type=Path, help="where to work; default: a temporary folder")
@@ -68,16 +69,15 @@ def main() -> None:
     report |= {"environment": environment(), "scales": {}, "peers": None}
     with tempfile.TemporaryDirectory(prefix="nextcart-scale-", dir=options.folder) as work:
         folder = _folder(Path(work) / "warm", 0.002, options.seed)
-        run_scale(folder, with_peers=False)
+        run_scale(folder)
         report["memory_bytes_per_s"] = measure("neutral", "memory", folder).facts["bytes_per_s"]
         if not options.no_peers:
-            report["peers"] = run_scale(
-                _folder(Path(work) / "peers", options.peer_scale, options.seed), with_peers=True
-            )
+            peers = _folder(Path(work) / "peers", options.peer_scale, options.seed)
+            report["peers"] = run_scale(peers, with_peers=True)
             show_peers(report["peers"])
         for scale in sorted(options.scales):
             folder = _folder(Path(work) / f"{scale}", scale, options.seed)
-            report["scales"][str(scale)] = run_scale(folder, with_peers=False)
+            report["scales"][str(scale)] = run_scale(folder, with_ranker=scale <= options.ranker_scale)
             shutil.rmtree(folder)
             show_scales(report)
             options.output.parent.mkdir(parents=True, exist_ok=True)
@@ -85,8 +85,8 @@ def main() -> None:
     print(f"\nwritten: {options.output}")
 
 
-def run_scale(folder: Path, *, with_peers: bool) -> dict[str, Any]:
-    """All stages at one scale; with the peers, each beside the notebook's."""
+def run_scale(folder: Path, *, with_peers: bool = False, with_ranker: bool = False) -> dict[str, Any]:
+    """All stages at one scale; with the peers, each beside the notebook's; with the ranker, that too."""
 
     def run(side: str, stage: str) -> Measured:
         print(f"  {folder.name}: {side} {stage} …", flush=True)
@@ -98,7 +98,8 @@ def run_scale(folder: Path, *, with_peers: bool) -> dict[str, Any]:
     ours["publish"] = run("nextcart", "publish")
     ours["ann"] = run("nextcart", "ann")
     ours["api"] = run("nextcart", "api")
-    ours["ranker"] = run("nextcart", "ranker")
+    if with_ranker:
+        ours["ranker"] = run("nextcart", "ranker")
     published = ours["publish"].facts
     events = published["events"]
     result: dict[str, Any] = {
@@ -110,12 +111,12 @@ def run_scale(folder: Path, *, with_peers: bool) -> dict[str, Any]:
         "training_events": events,
         "evaluated_sessions": published["sessions"],
         "recall": {name: modes["next"]["recall"] for name, modes in published["metrics"].items()},
-        "recall_with_ranker": {
-            name: modes["next"]["recall"] for name, modes in ours["ranker"].facts["metrics"].items()
-        },
         "served": ours["api"].facts,
         "stages": {name: each.as_dict() for name, each in ours.items()},
     }
+    if with_ranker:
+        metrics = ours["ranker"].facts["metrics"]
+        result["recall_with_ranker"] = {name: modes["next"]["recall"] for name, modes in metrics.items()}
     if with_peers:
         (folder / "notebook").mkdir(exist_ok=True)
         run("nextcart", "train")
@@ -142,7 +143,7 @@ def run_scale(folder: Path, *, with_peers: bool) -> dict[str, Any]:
 
 def _cpu(ours: dict[str, Measured]) -> dict[str, float]:
     """CPU seconds of each stage's work; ``split`` counts top sellers too, as its target does."""
-    train, ranker = ours["publish"].parts, ours["ranker"].parts
+    train = ours["publish"].parts
     seconds = {
         "ingest": ours["ingest"].work(),
         "split": ours["split"].work() + train["read"] + train["top_sellers"],
@@ -154,10 +155,11 @@ def _cpu(ours: dict[str, Measured]) -> dict[str, float]:
         "evaluate": train["evaluate"],
         # The arrays of all events, which ingest makes, are not used where the training part's are.
         "whole": ours["ingest"].work() + ours["split"].work() + sum(train.values()),
-        "matrices": ranker["covisitation"],
-        "neighbours": ranker["session_neighbours"],
-        "ranker": ranker["ranker"],
     }
+    if "ranker" in ours:
+        ranker = ours["ranker"].parts
+        seconds |= {"matrices": ranker["covisitation"], "neighbours": ranker["session_neighbours"]}
+        seconds["ranker"] = ranker["ranker"]
     return {name: round(value, 3) for name, value in seconds.items()}
 
 
@@ -176,11 +178,11 @@ def show_scales(report: dict[str, Any]) -> None:
     columns = "".join(f"{scale:>10}" for scale in scales)
     print(f"\n{'CPU seconds':16}{columns}{'at most':>10}{'growth':>12}  floor")
     for stage in STAGES:
-        values = [scales[scale]["cpu_s"][stage] for scale in scales]
+        values = [each["cpu_s"][stage] for each in scales.values() if stage in each["cpu_s"]]
         most = TARGETS.get(stage, (None, None, None))[1]
         steps = [
             math.log(b / a) / math.log(float(high) / float(low))
-            for (low, a), (high, b) in pairwise(zip(scales, values, strict=True))
+            for (low, a), (high, b) in pairwise(zip(scales, values, strict=False))
         ]
         growth = " ".join(f"{step:.2f}" for step in steps)
         read = list(scales.values())[-1]["bytes_read"].get(stage)
@@ -189,7 +191,10 @@ def show_scales(report: dict[str, Any]) -> None:
         print(f"{stage:16}" + "".join(f"{value:>10.2f}" for value in values) + f"{bound}{growth:>12}  {floor}")
     print(f"\n{'peak GB':16}{columns}")
     for stage in ("ingest", "split", "publish", "ann", "ranker"):
-        print(f"{stage:16}" + "".join(f"{scales[scale]['peak_gb'][stage]:>10.2f}" for scale in scales))
+        print(
+            f"{stage:16}"
+            + "".join(f"{each['peak_gb'][stage]:>10.2f}" for each in scales.values() if stage in each["peak_gb"])
+        )
     walls = [sum(each["wall_s"][name] for name in ("ingest", "split", "publish")) for each in scales.values()]
     print(f"{'wall s, whole':16}" + "".join(f"{value:>10.1f}" for value in walls))
     for scale, each in scales.items():
