@@ -32,7 +32,7 @@ BY_POSITION = {
 }
 
 DESIGNED = {
-    "top_sellers": {"decay_per_day": 0.01, "type_weights": WEIGHTS, "max_items": 10_000},
+    "top_sellers": {"decay_per_day": 0.1, "type_weights": WEIGHTS, "max_items": 10_000},
     "covisitation": {
         "direction": "later",
         "last_events": 20,
@@ -55,10 +55,10 @@ DESIGNED = {
         },
     },
     "bought_together": {
-        "window_hours": 24.0,
-        "min_support": 3,
+        "window_hours": 336.0,
+        "min_support": 1,
         "shrinkage": 10.0,
-        "popularity_power": 0.3,
+        "popularity_power": 0.0,
         "max_basket_events": 200,
         "query_events": 10,
         "top_n": 40,
@@ -243,7 +243,11 @@ def test_a_key_of_a_default_matrix_leaves_its_others(monkeypatch, toml):
         ("buys = false", ["next", "around"], {"two_hop": "around"}),
         ("around = false", ["next", "buys"], {}),
         ("[models.covisitation.matrices.around]\ntwo_hop = ''", ["next", "around", "buys"], {}),
-        ("[models.covisitation.matrices.next]\ntwo_hop = 'far'", list(DEFAULT_MATRICES), {"two_hop": "around", "far": "next"}),
+        (
+            "[models.covisitation.matrices.next]\ntwo_hop = 'far'",
+            list(DEFAULT_MATRICES),
+            {"two_hop": "around", "far": "next"},
+        ),
     ],
 )
 def test_a_default_matrix_can_be_left_out(toml, text, left, two_hops):

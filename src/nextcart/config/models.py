@@ -24,7 +24,7 @@ class TypeWeights(Section):
 class TopSellersConfig(Section):
     """Recency-weighted popularity: sum of w(type) * exp(-decay_per_day * age in days)."""
 
-    decay_per_day: NotNegative = 0.01
+    decay_per_day: NotNegative = 0.1
     """Exponential decay of an event's weight with its age, counted from the newest training event."""
     type_weights: TypeWeights = TypeWeights()
     """Weight of the event's type."""
@@ -142,13 +142,13 @@ class BoughtTogetherConfig(Section):
     score(b | a) = n(a, b) / (n(a) + shrinkage) / p(b) ** popularity_power, p(b) being the share of baskets with b.
     """
 
-    window_hours: PositiveReal = 24.0
+    window_hours: PositiveReal = 336.0
     """Carts and orders further apart do not pair."""
-    min_support: Positive = 3
+    min_support: Positive = 1
     """Sessions that must hold a pair before it counts."""
     shrinkage: NotNegative = 10.0
     """Added to the support of the asked item: a pair seen 3 times of 3 is not certain."""
-    popularity_power: Share = 0.3
+    popularity_power: Share = 0.0
     """Correction for popularity: 0 is the plain conditional probability, 1 the lift."""
     max_basket_events: Positive = 200
     """Only the last carts and orders of a session make pairs; keeps the cost of a giant session bounded."""

@@ -1,0 +1,193 @@
+"""The report page from what is known of a version: every part is there, or says which command makes it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+import vl_convert
+
+from nextcart.config import EvaluationConfig
+from nextcart.evaluation.looking import Curve, Example, Look
+from nextcart.evaluation.replay import replay
+from nextcart.evaluation.report import PROTOCOLS, Evaluation
+from nextcart.evaluation.report_data import Facts, Lead, Report
+from nextcart.evaluation.report_page import render_report, sliced
+from nextcart.evaluation.report_tables import cell, protocol_table, signed
+from nextcart.evaluation.sources import Bin, Cost, RankerLook, SourceShare
+from nextcart.models.recommender import Recommender
+from tests.shop import Shop, make_shop
+
+LOADS = {"src", "href", "srcset", "data", "poster", "action", "background", "formaction"}
+HOSTILE = "</script><img src=x onerror=alert(1)>"
+FACTS = Facts(
+    version="20261124T130501Z-faa38215",
+    named=("production",),
+    created_at="2026-11-24 13:05",
+    code_version="0.1.0",
+    default_model="hybrid",
+    data=[("split", "train_split"), ("events", "4,321"), ("sessions", "700"), ("items", "200"), ("fingerprint", "abc")],
+    window=(1_764_000_000_000, 1_764_086_400_000),
+    timings=[("covisitation", 1.5, 2.5, 2**30)],
+    settings=[("models.top_sellers.decay_per_day", "0.5", "0.01")],
+)
+SEEN = Look(
+    protocol="next_click",
+    split="val_split",
+    sessions=40,
+    of_sessions=90,
+    questions=160,
+    k=3,
+    curves=(Curve("top_sellers", (0.1, 0.2, 0.25)), Curve("ranker", (0.3, 0.4, 0.5))),
+    ranker=RankerLook(
+        recall=0.5,
+        candidates=77.3,
+        found=0.8123,
+        filled=0.0,
+        sources=(
+            SourceShare("covisitation", 0.9, 0.1, Cost(-0.0123, (-0.02, -0.001)), Cost(-0.2, None)),
+            SourceShare("history", 0.4, 0.0, Cost(0.0, (0.0, 0.0)), Cost(0.001, (-0.01, 0.02))),
+        ),
+        bins=(Bin(0.2, 0.01, 80), Bin(0.7, 0.2, 80)),
+    ),
+    model="ranker",
+    examples=(
+        Example(((HOSTILE, "clicks"), (11, "carts")), 9, 12, True, 2, True, ((10, ("history",)), (12, ("item2vec",)))),
+        Example((), 0, None, False, None, False, ()),
+    ),
+)
+
+
+class Page(HTMLParser):
+    """What a browser would see."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+        self.specs = ""
+        self._inside: str | None = None
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        self._inside = dict(attrs).get("id") or tag
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "specs":
+            self.specs += data
+        elif self._inside not in ("script", "style"):
+            self.text += data
+
+
+@pytest.fixture(scope="module")
+def evaluations(recommender: Recommender, shop: Shop) -> list[Evaluation]:
+    sessions = make_shop(8, sessions=60).arrays.sessions
+    config = EvaluationConfig(rounds=20)
+    return [
+        replay(
+            protocol, recommender, sessions, config, split="val_split", data_fingerprint="f", arrays=shop.arrays
+        ).evaluation
+        for protocol in PROTOCOLS
+    ]
+
+
+def report_of(evaluations: list[Evaluation], **changes: object) -> Report:
+    whole = Report(
+        facts=FACTS,
+        evaluations=evaluations,
+        leads={("next_click", "val_split", "next"): Lead("hybrid", "item2vec", 0.0321, (-0.001, 0.06))},
+        importance={"clicks": {"next_rank": 0.4, "around_score": 0.6}},
+        look=SEEN,
+        why_not="",
+        measured_by=lambda protocol: f"nextcart evaluate --protocol {protocol}",
+    )
+    return replace(whole, **changes)  # type: ignore[arg-type]  # a test names the fields it changes
+
+
+def test_every_part_is_there(evaluations: list[Evaluation]) -> None:
+    page = Page(render_report(report_of(evaluations)))
+    for text in (
+        "Version 20261124T130501Z-faa38215",
+        "learned from events of 2025-11-24 16:00 to 2025-11-25 16:00 UTC",
+        *(f"{protocol} on val_split" for protocol in PROTOCOLS),
+        "hybrid is ahead of item2vec by 0.0321 (−0.0010 to +0.0600): within noise, either may be better.",
+        "Seen on 40 of the 90 sessions of val_split, which pose 160 questions by next_click.",
+        "Feature importance: later orders",
+        "so it has no trees of its own",
+        "−0.0123",
+        "12 (seen before)",
+        "7 before,",
+        "missed, no candidate",
+        "models.top_sellers.decay_per_day",
+        "covisitation",
+        "1,024",
+    ):
+        assert text in page.text
+    assert "Not measured yet" not in page.text
+
+
+def test_every_chart_has_its_place_and_can_be_drawn(evaluations: list[Evaluation]) -> None:
+    page = Page(render_report(report_of(evaluations)))
+    specs = json.loads(page.specs)
+    places = {value for name, value in page.attributes if name == "id" and value and value.startswith("chart-")}
+    assert specs.keys() == places
+    # Three cards of slices (no item is known to be young), curves, calibration, one forest, sources.
+    assert len(specs) == 7
+    for spec in specs.values():
+        assert vl_convert.vegalite_to_vega(spec, vl_version="6.4")["marks"]
+        assert '"url"' not in json.dumps(spec)
+
+
+def test_the_page_loads_nothing_and_no_id_becomes_part_of_it(evaluations: list[Evaluation]) -> None:
+    page = Page(render_report(report_of(evaluations)))
+    assert not LOADS & {name for name, _ in page.attributes}
+    assert not {"link", "img", "iframe", "object", "embed", "base", "form"} & set(page.tags)
+    assert page.tags.count("script") == 3
+    assert HOSTILE in page.text
+
+
+def test_what_is_missing_says_how_to_make_it() -> None:
+    why_not = "Not looked at: there is no store. Then run 'nextcart report'."
+    page = Page(render_report(report_of([], leads={}, importance=None, look=None, why_not=why_not)))
+    for protocol in PROTOCOLS:
+        assert f"nextcart evaluate --protocol {protocol}" in page.text
+    assert page.text.count(why_not) == 2
+    assert "This version has no ranker." in page.text
+    assert json.loads(page.specs) == {}
+
+
+def test_a_look_without_questions_is_said() -> None:
+    nothing = replace(SEEN, questions=0, curves=(), ranker=None, examples=())
+    page = Page(render_report(report_of([], look=nothing)))
+    assert page.text.count("These sessions pose no question.") == 3
+
+
+def test_a_full_evaluation_hides_the_quick_look(evaluations: list[Evaluation]) -> None:
+    quick = evaluations[1].model_copy(update={"limited": True})
+    assert "a quick look" not in render_report(report_of([quick, evaluations[1]]))
+    assert "a quick look" in render_report(report_of([quick]))
+    assert sliced([quick, evaluations[0]]) is evaluations[0]
+    assert sliced(evaluations) is evaluations[1]
+    assert sliced([]) is None
+
+
+def test_the_table_is_ordered_by_what_ranks_and_marks_the_best(evaluations: list[Evaluation]) -> None:
+    found = evaluations[1].metrics
+    best = max(found, key=lambda model: found[model]["next"]["recall"] or 0)
+    table = protocol_table(evaluations[1], "next")
+    assert table.count("<tr") == 1 + len(found)
+    assert table.count('class="best"') == 1
+    assert f'<tr class="best"><th scope="row" class="text">{best}</th>' in table
+
+
+def test_figures_as_people_read_them() -> None:
+    assert cell(None) == "–"
+    assert cell(0.5) == "0.5000"
+    assert cell(0.5, (0.4, 0.6)) == "0.5000<small>0.400–0.600</small>"
+    assert [signed(each) for each in (0.01, -0.01, 0.0, -0.00001)] == ["+0.0100", "−0.0100", "0", "0"]
+    assert "beyond noise" in Lead("a", "b", 0.1, (0.05, 0.2)).sentence()
