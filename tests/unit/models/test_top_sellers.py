@@ -40,7 +40,7 @@ def test_lists_are_those_defined(sessions, decay, weights, max_items):
 def test_a_list_by_hand():
     """Item 0: a click ten days old. Item 1: an order thirty days old. Item 2: the newest event, a cart."""
     day = [Event(0, 20 * DAY_MS)], [Event(1, 0, ORDERS)], [Event(2, 30 * DAY_MS, CARTS)]
-    lists = fitted(day).lists
+    lists = fitted(day, decay_per_day=0.01).lists
     items, scores = lists["overall"]
     assert items.tolist() == [1, 2, 0]
     assert scores.tolist() == pytest.approx([5 * math.exp(-0.3), 3.0, math.exp(-0.1)])

@@ -1,0 +1,103 @@
+"""The ranker beyond what every model keeps to."""
+
+import numpy as np
+import pytest
+
+from nextcart.config import CovisitationConfig, ModelsConfig, RankerConfig
+from nextcart.errors import ArtifactCorrupt
+from nextcart.models.covisitation import Covisitation
+from nextcart.models.model import FitOptions, Query, TrainingArrays
+from nextcart.models.ranker import Ranker
+from nextcart.models.ranker_training import fit_ranking
+from nextcart.models.recommender import Recommender
+from nextcart.models.vocabulary import Vocabulary
+from nextcart.types import SessionBatch
+from tests.naive import Event, batch_of
+
+SMALL = RankerConfig(min_questions=20, min_leaf_rows=5, max_trees=30)
+CONFIG = ModelsConfig(ranker=SMALL)
+OPTIONS = FitOptions(seed=3, threads=2, deterministic=True)
+
+
+@pytest.fixture(scope="module")
+def ranked(shop) -> Recommender:
+    return Recommender.fit(shop.vocabulary, shop.arrays, CONFIG, OPTIONS, ["ranker"])
+
+
+def test_the_same_events_and_seed_give_the_same_bytes(shop, ranked):
+    again = fit_ranking(shop.arrays, CONFIG, OPTIONS)
+    first = ranked.models["ranker"].ranking
+    assert again.forests.keys() == first.forests.keys() == {"clicks", "carts", "orders"}
+    assert {name: array.tobytes() for name, array in again.arrays().items()} == {
+        name: array.tobytes() for name, array in first.arrays().items()
+    }
+
+
+def test_each_objective_has_an_order_of_its_own(shop, ranked):
+    lists = [ranked.recommend(shop.asking, 20, objective=name).ranked.items.tolist() for name in ("clicks", "orders")]
+    assert lists[0] != lists[1]
+
+
+def test_an_objective_without_questions_is_answered_by_the_forest_of_clicks(shop):
+    clicks = shop.arrays.sessions
+    only = SessionBatch(clicks.offsets, clicks.items, clicks.ts, np.zeros_like(clicks.types))
+    found = Recommender.fit(shop.vocabulary, TrainingArrays(only, shop.arrays.counts), CONFIG, OPTIONS, ["ranker"])
+    assert list(found.models["ranker"].ranking.forests) == ["clicks"]
+    own = [found.models["ranker"].recommend(found_query(shop, name)).items.tolist() for name in ("clicks", "carts")]
+    assert own[0] == own[1]
+
+
+def found_query(shop, objective):
+    return Query(shop.asking, 10, objective=objective)
+
+
+def test_a_log_of_orders_alone_is_learned_from_too(shop):
+    sessions = shop.arrays.sessions
+    orders = SessionBatch(sessions.offsets, sessions.items, sessions.ts, np.full_like(sessions.types, 2))
+    ranking = fit_ranking(TrainingArrays(orders, shop.arrays.counts), CONFIG, OPTIONS)
+    assert set(ranking.forests) == {"clicks", "orders"}
+
+
+def test_too_few_questions_give_no_forest(shop):
+    few = ModelsConfig(ranker=RankerConfig(min_questions=10**9))
+    assert fit_ranking(shop.arrays, few, OPTIONS).forests == {}
+
+
+def test_importance_is_a_share_by_feature(ranked):
+    ranking = ranked.models["ranker"].ranking
+    for shares in ranking.importance.values():
+        assert sum(shares.values()) == pytest.approx(1, abs=1e-3)
+        assert set(shares) <= set(ranking.feature_names)
+        assert list(shares.values()) == sorted(shares.values(), reverse=True)
+
+
+def test_other_lists_than_those_learned_from_are_refused(shop, ranked):
+    """As when a version's matrices were changed by hand."""
+    members = [model for name, model in ranked.models.items() if name not in ("ranker", "covisitation")]
+    other = Covisitation.fit(shop.arrays, CovisitationConfig(matrices={}), OPTIONS)
+    with pytest.raises(ArtifactCorrupt, match=r"other sources \(around.*train again"):
+        Ranker(ranked.models["ranker"].ranking, [*members, other])
+
+
+def test_it_learns_an_order_that_no_source_has():
+    """After items 0 and 1 comes 2, after 1 alone 3: the last item is the same, co-visitation of it cannot tell."""
+    random = np.random.default_rng(5)
+    sessions = []
+    for i in range(900):
+        ts = 1_700_000_000_000 + 60_000 * i
+        pair = bool(random.random() < 0.4)
+        path = [0, 1, 2] if pair else [int(random.integers(4, 8)), 1, 3]
+        sessions.append([Event(item, ts + 1000 * place) for place, item in enumerate(path)])
+    counts = np.bincount([event.item for session in sessions for event in session])
+    order = np.lexsort((np.arange(8), -counts))
+    row = {int(item): place for place, item in enumerate(order)}
+    arrays = TrainingArrays(
+        batch_of([[Event(row[e.item], e.ts, e.type) for e in session] for session in sessions]),
+        counts[order].astype(np.int64),
+    )
+    found = Recommender.fit(Vocabulary("int64", order.astype(np.int64), arrays.counts), arrays, CONFIG, OPTIONS)
+    newest = sessions[-1][-1].ts
+    asked = batch_of(
+        [[Event(row[item], newest + 1000 * place) for place, item in enumerate(path)] for path in ([0, 1], [5, 1])]
+    )
+    assert found.recommend(asked, 1, model="ranker").ranked.items[:, 0].tolist() == [row[2], row[3]]
