@@ -202,7 +202,7 @@ class NeighboursQueryConfig(Section):
     """So many of the nearest training sessions give their items."""
     item_decay: PositiveReal = 2.0
     """An item weighs exp(-distance / item_decay), its distance to the newest shared item counted in events."""
-    before_weight: Share = 0.5
+    before_weight: Share = 0.8
     """Factor on items that stand before the shared one."""
     reach_events: Annotated[int, Field(gt=0, le=255)] = 10
     """Items further from the shared one add nothing."""
@@ -267,11 +267,11 @@ class RankerConfig(Section):
     """The items of so many of the session's last events are candidates too."""
     max_candidates: Annotated[int, Field(gt=0, le=2000)] = 150
     """The most candidates of a session."""
-    folds: Positive = 3
+    folds: Positive = 5
     """At most so many times the sources are fitted on what came before a cut, and asked about the sessions after it."""
-    fold_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    fold_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """At most this share of the sessions lies between two cuts; the newest lie after the first."""
-    max_questions: Positive = 40_000
+    max_questions: Positive = 60_000
     """The most questions that an objective is learned from; a large log poses so many in its last hours."""
     min_questions: Positive = 200
     """An objective with fewer questions gets no forest of its own: that of clicks answers for it."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextcart.config import RankerConfig
-from nextcart.kernels.folds import copy_heads, count_heads, events_before, mark_targets, questions
+from nextcart.kernels.folds import copy_heads, count_heads, events_before, first_places, mark_targets, questions
 from nextcart.models.candidates import Retrieval
 from nextcart.models.model import Query, TrainingArrays
 from nextcart.types import UNKNOWN, Float32s, Int64s, ItemLists, SessionBatch, UInt8s
@@ -87,7 +87,10 @@ def fold_at(arrays: TrainingArrays, cut_ts: int, until_ts: int | None = None) ->
     sessions = arrays.sessions
     heads = events_before(sessions.offsets, sessions.ts, cut_ts, LEAST_EVENTS)
     counts = count_heads(sessions.offsets, sessions.items, heads, arrays.n_items)
-    order = np.lexsort((np.arange(len(counts)), -counts))[: np.count_nonzero(counts)]
+    # Equal scores rank the smaller row first, so equal counts must not go by the rows of all events, by which what is
+    # popular later would come first.
+    places = first_places(sessions.offsets, sessions.items, heads, arrays.n_items)
+    order = np.lexsort((places, -counts))[: np.count_nonzero(counts)]
     row_of = np.full(len(counts), UNKNOWN, np.int32)
     row_of[order] = np.arange(len(order), dtype=np.int32)
     past = SessionBatch(*copy_heads(sessions.offsets, sessions.items, sessions.ts, sessions.types, heads, row_of))
@@ -110,7 +113,7 @@ def cuts_for(sessions: SessionBatch, config: RankerConfig) -> list[int]:
     enough = int(np.searchsorted(posed, config.max_questions * SPARE)) + 1
     cuts: list[int] = []
     for number in range(1, config.folds + 1):
-        at = min(enough, int(len(order) * config.fold_share * number))
+        at = min(enough, int(len(order) * config.fold_share * number), len(order))
         if at > 0 and (not cuts or starts[order[at - 1]] < cuts[-1]):
             cuts.append(int(starts[order[at - 1]]))
     return cuts

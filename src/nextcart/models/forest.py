@@ -77,4 +77,5 @@ def _add(node: dict[str, Any], nodes: dict[str, list[Any]]) -> int:
 def _float32_at_most(value: float) -> np.float32:
     """The largest float32 that is not above the value: a float32 compares with both alike."""
     near = np.float32(value)
-    return near if near <= value else np.nextafter(near, np.float32(-np.inf))
+    # Held against a float32 itself, numpy rounds the value to one first.
+    return near if float(near) <= value else np.nextafter(near, np.float32(-np.inf))

@@ -235,7 +235,7 @@ class Recommender:
         Raises:
             ArtifactCorrupt: a file is missing or is not what it should be.
         """
-        wanted = [name for name in MODEL_NAMES if (folder / name).is_dir()]
+        wanted = _with_members({name for name in MODEL_NAMES if (folder / name).is_dir()})
         models: dict[str, AnyModel] = {}
         try:
             for kind in SOURCES:
@@ -288,11 +288,15 @@ def _wanted(only: Iterable[str] | None, ranker: RankerConfig) -> set[str]:
     unknown = sorted(names - set(MODEL_NAMES))
     if unknown:
         raise InputError(f"no model '{unknown[0]}'; there are {', '.join(MODEL_NAMES)}")
-    if Hybrid.name in names:
-        names |= {Covisitation.name, Item2vec.name}
     if Ranker.name in names:
         names |= models_of(ranker)
-    return names | {TopSellers.name}
+    return _with_members(names)
+
+
+def _with_members(names: set[str]) -> set[str]:
+    """The names, and those of what nothing can do without: a hybrid's members, and top sellers."""
+    members = {Covisitation.name, Item2vec.name} if Hybrid.name in names else set()
+    return names | members | {TopSellers.name}
 
 
 def _members(models: Mapping[str, AnyModel]) -> tuple[Covisitation, Item2vec, TopSellers]:

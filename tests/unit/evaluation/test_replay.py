@@ -291,7 +291,7 @@ def test_the_next_period_is_held_against_each_decay(recommender, shop, held_out)
     assert found.best in found.metrics
     within = (later.ts > end) & (later.ts <= end + 7 * naive.DAY_MS) & (later.types == 0)
     assert found.possible["clicks@20/week"] == within.sum() > 0
-    as_configured = found.metrics["decay 0.01"]["next"]
+    as_configured = found.metrics["decay 0.1"]["next"]
     top = recommender.top_sellers(20, objective="clicks").items[0]
     assert as_configured["clicks@20/week"] == pytest.approx(np.isin(later.items[within], top).mean(), abs=1e-6)
     assert set(as_configured) >= set(FIGURES)

@@ -100,7 +100,7 @@ def report_of(evaluations: list[Evaluation], **changes: object) -> Report:
     whole = Report(
         facts=FACTS,
         evaluations=evaluations,
-        leads={("next_click", "val_split", "next"): Lead("hybrid", "item2vec", 0.0321, (-0.001, 0.06))},
+        leads={("next_click", "val_split", "next"): Lead("hybrid", "item2vec", 0.0321, (-0.001, 0.06)).sentence()},
         importance={"clicks": {"next_rank": 0.4, "around_score": 0.6}},
         look=SEEN,
         why_not="",
@@ -159,6 +159,11 @@ def test_what_is_missing_says_how_to_make_it() -> None:
     assert page.text.count(why_not) == 2
     assert "This version has no ranker." in page.text
     assert json.loads(page.specs) == {}
+
+
+def test_a_ranker_that_scored_nothing_has_a_page() -> None:
+    ranker = replace(SEEN.ranker, bins=()) if SEEN.ranker else None
+    assert "Calibration of the ranker" in render_report(report_of([], look=replace(SEEN, ranker=ranker)))
 
 
 def test_a_look_without_questions_is_said() -> None:

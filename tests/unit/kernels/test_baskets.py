@@ -24,6 +24,9 @@ configs = st.builds(
 )
 
 
+DAY = BoughtTogetherConfig(window_hours=24.0, min_support=3, popularity_power=0.3)
+
+
 def count(sessions, config: BoughtTogetherConfig, threads: int = 1) -> NeighbourLists:
     batch = batch_of(sessions)
     arrays = TrainingArrays(batch, np.bincount(batch.items, minlength=N_ITEMS))
@@ -52,7 +55,7 @@ def test_a_table_by_hand():
     together = [Event(0, 0, ORDERS), Event(2, 10), Event(1, 24 * HOUR_MS, CARTS)]
     sessions = [together, together, together[::-1], [Event(2, 0, CARTS)], [Event(3, 0), Event(4, 1)]]
     sessions[2] = [Event(1, 0, CARTS), Event(0, 5, ORDERS)]
-    lists = count(sessions, BoughtTogetherConfig())
+    lists = count(sessions, DAY)
     # n(0, 1) = 3; n(0) = 3, shrunk by 10; p(1) = 3 of the 4 baskets.
     score = pytest.approx(3 / (3 + 10) / (3 / 4) ** 0.3)
     assert complements(lists, 0) == [(1, score)]
@@ -64,11 +67,11 @@ def test_a_pair_counts_once_a_session_however_often_it_stands_there():
     basket = [Event(0, 0, CARTS), Event(1, 1, CARTS), Event(0, 2, ORDERS), Event(1, 3, ORDERS)]
     config = BoughtTogetherConfig(min_support=1, shrinkage=0.0, popularity_power=0.0)
     assert complements(count([basket], config), 0) == [(1, 1.0)]
-    assert complements(count([basket] * 2, BoughtTogetherConfig()), 0) == []
+    assert complements(count([basket] * 2, DAY), 0) == []
 
 
 def test_the_item_itself_is_no_complement_and_the_window_has_an_end():
-    config = BoughtTogetherConfig(min_support=1)
+    config = DAY.model_copy(update={"min_support": 1})
     twice = [Event(0, 0, ORDERS), Event(0, 1, ORDERS)]
     far = [Event(1, 0, ORDERS), Event(2, 24 * HOUR_MS + 1, ORDERS)]
     assert len(count([twice, far], config).items) == 0
@@ -76,7 +79,7 @@ def test_the_item_itself_is_no_complement_and_the_window_has_an_end():
 
 def test_more_popular_complements_rank_lower_than_rarer_ones_of_equal_probability():
     sessions = [[Event(0, 0, ORDERS), Event(1, 1, ORDERS), Event(2, 2, ORDERS)]] * 4 + [[Event(1, 0, ORDERS)]] * 20
-    lists = count(sessions, BoughtTogetherConfig())
+    lists = count(sessions, DAY)
     assert [item for item, _ in complements(lists, 0)] == [2, 1]
 
 
