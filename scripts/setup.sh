@@ -12,7 +12,10 @@ command -v "$python" >/dev/null || { echo "setup: Python 3.11 is missing: instal
 # Debian ships Python without what makes environments.
 "$python" -c 'import ensurepip' 2>/dev/null || scripts/system-packages.sh python3-venv
 
+# LightGBM's wheel leaves OpenMP to the system.
+PATH=$PATH:/sbin ldconfig -p 2>/dev/null | grep -c 'libgomp\.so\.1' >/dev/null || scripts/system-packages.sh libgomp1
+
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 echo "setup: installing into $venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,dev]'
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,dev,tune]'
 rm -f src/nextcart/kernels/__pycache__/*.nbi src/nextcart/kernels/__pycache__/*.nbc

@@ -259,8 +259,8 @@ class RankerConfig(Section):
     """A learned order of all sources' candidates: which lists bring them, what it learns from, and how."""
 
     lists: dict[str, Annotated[int, Field(gt=0, le=1000)]] = Field(DEFAULT_LISTS)
-    """How many items of each list become candidates. A co-visitation matrix brings three lists: of the last 10 events,
-    ``<matrix>_of_last`` and ``<matrix>_of_all``. A list that is not named here, or whose model is not trained, is not asked."""
+    """How many items of each list become candidates. A co-visitation matrix brings three: of the last 10 events,
+    ``<matrix>_of_last`` and ``<matrix>_of_all``. A list that is not named, or of no trained model, is not asked."""
     list_length: Annotated[int, Field(gt=0, le=1000)] = 100
     """Length of the lists in which a candidate's rank is looked up."""
     history_events: Annotated[int, Field(ge=0)] = 30

@@ -61,6 +61,20 @@ def count_heads(offsets: Int64s, items: Int32s, counts: Int64s, n_items: int) ->
 
 
 @njit(cache=True, nogil=True)
+def first_places(offsets: Int64s, items: Int32s, counts: Int64s, n_items: int) -> Int64s:
+    """Where each item comes first among the first ``counts[s]`` events of each session, int64, shape (n_items,).
+
+    An item that does not come at all has the number of all events.
+    """
+    out = np.full(n_items, len(items), np.int64)
+    for s in range(len(counts)):
+        for e in range(offsets[s], offsets[s] + counts[s]):
+            if items[e] >= 0 and out[items[e]] == len(items):
+                out[items[e]] = e
+    return out
+
+
+@njit(cache=True, nogil=True)
 def questions(
     offsets: Int64s, items: Int32s, types: UInt8s, wanted: int, next_only: bool, last_positions: int
 ) -> tuple[Int64s, Int64s, Int64s, Int32s]:

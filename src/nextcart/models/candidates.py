@@ -128,9 +128,9 @@ def _asks(members: Mapping[str, SourceModel]) -> dict[str, tuple[Source, Ask]]:
     covisitation = members.get(Covisitation.name)
     if isinstance(covisitation, Covisitation):
         for matrix in covisitation.matrices:
-            for name, events, decay in ((matrix, 10, 0.5), (f"{matrix}_of_last", 1, 1.0), (f"{matrix}_of_all", 30, 0.9)):
+            for suffix, events, decay in (("", 10, 0.5), ("_of_last", 1, 1.0), ("_of_all", 30, 0.9)):
                 ask = partial(covisitation.ask, matrix=matrix, events=events, decay=decay)
-                asks[name] = (Source.COVISITATION, ask)
+                asks[matrix + suffix] = (Source.COVISITATION, ask)
     neighbours = members.get(SessionNeighbours.name)
     if isinstance(neighbours, SessionNeighbours):
         asks["neighbours"] = (Source.SESSION_NEIGHBOURS, neighbours.recommend)

@@ -28,6 +28,9 @@ MOST_SESSIONS = 20_000
 LEAST_SESSIONS = 100
 """With fewer sessions that pose questions chance decides which settings are best."""
 
+ROUNDS = 1000
+"""Resamples where the evaluation is to make none: without an interval nothing could be adopted."""
+
 FIGURES = ("recall", "mrr")
 _ASKING = {
     SessionNeighbours.name: set(NeighboursQueryConfig.model_fields),
@@ -42,7 +45,7 @@ class Gain:
 
     Attributes:
         score: difference of the means of recall and MRR.
-        interval: the middle 95 % of it over resampled sessions, the same for both settings; None without resamples.
+        interval: the middle 95 % of it over resampled sessions, the same for both; None where nothing was asked.
     """
 
     score: float
@@ -167,7 +170,7 @@ def figures_of(measured: Measured, model: str) -> tuple[float, float]:
 
 def gain_of(base: Measured, other: Measured, config: EvaluationConfig) -> Gain:
     """What the other settings are worth on the same sessions."""
-    weights = session_weights(0, base.sums.shape[1], config.rounds, config.seed)
+    weights = session_weights(0, base.sums.shape[1], config.rounds or ROUNDS, config.seed)
     difference = _scores(other, weights) - _scores(base, weights)
     return Gain(round(float(difference[0]), 6), interval(difference))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nextcart.errors import InputError
+from nextcart.errors import InputError, RunFailed
 from nextcart.pipeline.search_space import Choice, Parameter, Values
 
 if TYPE_CHECKING:
@@ -53,33 +53,31 @@ class Journal:
         """Read what is there; the file is cut where a line is not whole.
 
         Raises:
-            OSError: the file cannot be read or written.
+            RunFailed: the file cannot be read or cut.
         """
         self._file = file
         self.trials: list[Trial] = []
-        size = 0
-        for line in file.read_bytes().splitlines(keepends=True) if file.exists() else []:
-            try:
-                trial = msgspec.json.decode(line, type=Trial)
-            except msgspec.DecodeError:
-                break
-            if not line.endswith(b"\n") or trial.number != len(self.trials):
-                break
-            self.trials.append(trial)
-            size += len(line)
-        if file.exists():
-            os.truncate(file, size)
+        try:
+            lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []
+            whole = self._read(lines)
+            if whole < sum(map(len, lines)):
+                os.truncate(file, whole)
+        except OSError as error:
+            raise unwritable(file, error) from error
 
     def add(self, trial: Trial) -> None:
         """Keep a trial, durably.
 
         Raises:
-            OSError: it cannot be written; the trials before it stay.
+            RunFailed: it cannot be written; the trials before it stay.
         """
-        with self._file.open("ab") as out:
-            out.write(msgspec.json.encode(trial) + b"\n")
-            out.flush()
-            os.fsync(out.fileno())
+        try:
+            with self._file.open("ab") as out:
+                out.write(msgspec.json.encode(trial) + b"\n")
+                out.flush()
+                os.fsync(out.fileno())
+        except OSError as error:
+            raise unwritable(self._file, error) from error
         self.trials.append(trial)
 
     def known(self, values: Values) -> Trial | None:
@@ -89,6 +87,27 @@ class Journal:
     def best(self) -> Trial:
         """The best trial, the earliest of equals; at least one must have ended."""
         return max(self.trials, key=lambda trial: (trial.score, -trial.number))
+
+    def _read(self, lines: list[bytes]) -> int:
+        """Take the trials up to the first line that is not whole; returns the bytes that these take."""
+        size = 0
+        for line in lines:
+            try:
+                trial = msgspec.json.decode(line, type=Trial)
+            except msgspec.DecodeError:
+                break
+            if not line.endswith(b"\n") or trial.number != len(self.trials):
+                break
+            self.trials.append(trial)
+            size += len(line)
+        return size
+
+
+def unwritable(place: Path, error: OSError) -> RunFailed:
+    """What to do where trials cannot be kept."""
+    return RunFailed(
+        f"{place}: cannot be written ({error.strerror}); free space or set its permissions, then run again"
+    )
 
 
 def require_optuna() -> None:

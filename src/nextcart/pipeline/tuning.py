@@ -1,4 +1,4 @@
-"""Searching for settings inside the training events: trials that a killed run goes on with, checked on other sessions."""
+"""Searching for settings inside the training events, in trials that a killed run goes on with."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from nextcart.pipeline.held_back import FIGURES, Gain, HeldBack, figures_of, gai
 from nextcart.pipeline.record import StepRecord
 from nextcart.pipeline.search_space import SPACES, Parameter, Values, as_toml, space_of, values_in, with_values
 from nextcart.pipeline.steps import RECORDS, full_disk_said, training_split
-from nextcart.pipeline.trials import Journal, Trial, propose, require_optuna
+from nextcart.pipeline.trials import Journal, Trial, propose, require_optuna, unwritable
 from nextcart.pipeline.unfinished import training_key
 from nextcart.types import Progress, no_progress
 
@@ -237,24 +237,20 @@ def _tunable(only: Sequence[str] | None) -> list[str]:
 @contextmanager
 def _journals(folder: Path, fresh: bool) -> Iterator[Path]:
     """Hold the folder of a tuning's trials, which stay when it ends."""
-    try:
-        with held(folder, RepositoryError, "tuning the same models on the same events"):
-            if fresh:
-                for file in folder.glob("*.jsonl"):
-                    file.unlink()
-            yield folder
-    except OSError as error:
-        raise RunFailed(
-            f"{folder}: cannot be written ({error.strerror}); free space or set its permissions, then run again"
-        ) from error
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held(folder, RepositoryError, "tuning the same models on the same events"))
+            for file in folder.glob("*.jsonl") if fresh else ():
+                file.unlink()
+        except OSError as error:
+            raise unwritable(folder, error) from error
+        yield folder
 
 
 def _commented(tuned: Tuned) -> str:
     """The file: where each setting comes from, then the settings."""
-    lines = [
-        f"Found by nextcart tune on '{tuned.split}'; gains of the mean of {' and '.join(FIGURES)}@{tuned.k} on held-back "
-        "sessions:",
-    ]
+    figure = f"the mean of {' and '.join(FIGURES)}@{tuned.k}"
+    lines = [f"Found by nextcart tune on '{tuned.split}'; gains of {figure} on held-back sessions:"]
     for one in tuned.models:
         said = f"{one.gain.score:+.4f}" + ("" if one.adopted else ", not beyond noise: the settings stay as they were")
         lines.append(f"{one.model}: {said}, {one.trials} trials")

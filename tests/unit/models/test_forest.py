@@ -43,6 +43,9 @@ def at_thresholds(forest, rows):
     """Rows that stand at, just below and just above the thresholds."""
     out = []
     for feature, threshold in zip(forest.features, forest.thresholds, strict=True):
+        # LightGBM takes numbers this small for 0; no feature has any.
+        if abs(threshold) < 1e-30:
+            continue
         for value in (threshold, np.nextafter(threshold, -np.inf), np.nextafter(threshold, np.inf)):
             row = rows[len(out) % len(rows)].copy()
             row[feature] = value

@@ -1,5 +1,7 @@
 """The ranker beyond what every model keeps to."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from nextcart.models.ranker_training import fit_ranking
 from nextcart.models.recommender import Recommender
 from nextcart.models.vocabulary import Vocabulary
 from nextcart.types import SessionBatch
-from tests.naive import Event, batch_of
+from tests.naive import CARTS, CLICKS, Event, batch_of
 
 SMALL = RankerConfig(min_questions=20, min_leaf_rows=5, max_trees=30)
 CONFIG = ModelsConfig(ranker=SMALL)
@@ -77,6 +79,40 @@ def test_other_lists_than_those_learned_from_are_refused(shop, ranked):
     other = Covisitation.fit(shop.arrays, CovisitationConfig(matrices={}), OPTIONS)
     with pytest.raises(ArtifactCorrupt, match=r"other sources \(around.*train again"):
         Ranker(ranked.models["ranker"].ranking, [*members, other])
+
+
+def test_a_version_whose_matrices_were_changed_is_refused(shop, ranked, tmp_path):
+    ranked.save(tmp_path)
+    shutil.rmtree(tmp_path / "covisitation")
+    (tmp_path / "covisitation").mkdir()
+    Covisitation.fit(shop.arrays, CovisitationConfig(matrices={}), OPTIONS).save(tmp_path / "covisitation")
+    with pytest.raises(ArtifactCorrupt, match="other sources"):
+        Recommender.load(tmp_path)
+
+
+def test_it_finds_more_than_any_source_where_the_answer_hangs_on_the_type():
+    """After a click on item 1 comes 3, after a cart of it 2; sources weigh the two types, but bring the same lists."""
+    random = np.random.default_rng(8)
+    sessions, ts = [], 1_700_000_000_000
+    for _ in range(1200):
+        ts += 60_000
+        cart = bool(random.random() < 0.4)
+        first, last = int(random.integers(4, 8)), 2 if cart else 3
+        sessions.append([Event(first, ts), Event(1, ts + 1000, CARTS if cart else CLICKS), Event(last, ts + 2000)])
+    learned, held_back = sessions[:1000], sessions[1000:]
+    counts = np.bincount([event.item for session in learned for event in session], minlength=8)
+    order = np.lexsort((np.arange(8), -counts))[: np.count_nonzero(counts)]
+    row = {int(item): place for place, item in enumerate(order)}
+    in_rows = [[event._replace(item=row[event.item]) for event in session] for session in sessions]
+    arrays = TrainingArrays(batch_of(in_rows[: len(learned)]), counts[order].astype(np.int64))
+    found = Recommender.fit(Vocabulary("int64", order.astype(np.int64), arrays.counts), arrays, CONFIG, OPTIONS)
+    asked = batch_of([session[:-1] for session in in_rows[len(learned) :]])
+    wanted = np.array([row[session[-1].item] for session in held_back])
+    recall = {
+        name: np.mean(found.recommend(asked, 1, model=name).ranked.items[:, 0] == wanted) for name in found.models
+    }
+    assert recall.pop("ranker") > 0.98
+    assert max(recall.values()) < 0.7
 
 
 def test_it_learns_an_order_that_no_source_has():
