@@ -85,6 +85,8 @@ def _section(name: str, kind: Any) -> list[str]:
 def _default(field: FieldInfo) -> str:
     value = field.default
     plain = value.model_dump() if isinstance(value, BaseModel) else value
+    if isinstance(plain, dict) and any(isinstance(each, BaseModel) for each in plain.values()):
+        return ", ".join(plain)
     if isinstance(plain, dict):
         return "{" + ", ".join(f"{key} = {each}" for key, each in plain.items()) + "}"
     return json.dumps(plain)
