@@ -80,13 +80,14 @@ def test_a_version_of_all_events_says_that_it_is_not_measured(recommender: Recom
     card = model_card(recommender, draft)
     assert "All training events; none were held back." in card
     assert "Not measured at training, since no sessions were held back." in card
-    assert "leans" not in card
+    assert "of the places in the lists" not in card
 
 
 def test_the_card_names_changed_settings(recommender: Recommender) -> None:
     models = ModelsConfig(top_sellers=TopSellersConfig(decay_per_day=0.5)).model_dump(mode="json")
     card = model_card(recommender, draft_of(recommender, models=models))
-    assert "- `models.top_sellers.decay_per_day` = `0.5` (default `0.01`)\n" in card
+    default = TopSellersConfig().decay_per_day
+    assert f"- `models.top_sellers.decay_per_day` = `0.5` (default `{default}`)\n" in card
 
 
 def test_every_model_is_told_of() -> None:
@@ -100,7 +101,8 @@ def test_changed_settings_are_told_to_the_last_key() -> None:
     training = {"threads": 64, "seed": 1}
     found = changed_settings({"models": models, "training": TrainingConfig().model_dump() | training})
     named = {name: (value, default) for name, value, default in found if not name.startswith("evaluation.")}
-    assert named["models.covisitation.matrices.buys.top_n"] == ("none", "60")
-    assert named["models.ranker.lists.next"] == ("7", "40")
+    usual = ModelsConfig()
+    assert named["models.covisitation.matrices.buys.top_n"] == ("none", str(usual.covisitation.matrices["buys"].top_n))
+    assert named["models.ranker.lists.next"] == ("7", str(usual.ranker.lists["next"]))
     assert named["training.seed"] == ("1", "42")
     assert "training.threads" not in named
