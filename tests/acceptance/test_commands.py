@@ -188,7 +188,7 @@ def test_only_fits_what_is_named_and_what_it_stands_on(workplace: Workplace, tmp
     where = ("--store", workplace.folder / "var/store", "--models", tmp_path / "models")
     manifest = as_json("train", "--only", "bought_together", *where, cwd=tmp_path)
     folders = {artifact["path"].split("/")[0] for artifact in manifest["artifacts"]}
-    assert folders == {"vocabulary", "top_sellers", "bought_together"}
+    assert folders == {"vocabulary", "top_sellers", "bought_together", "model_card.md"}
     done = nextcart("train", "--only", "hybird", *where, cwd=tmp_path, code=2)
     assert "no model 'hybird'; there are top_sellers" in done.stderr
 

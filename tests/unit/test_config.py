@@ -118,7 +118,7 @@ DESIGNED = {
         "max_candidates": 150,
         "folds": 5,
         "fold_share": 0.15,
-        "max_questions": 60000,
+        "max_questions": 40000,
         "min_questions": 200,
         "last_positions": 20,
         "negatives": 40,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nextcart.cli import asking, comparing, data, demo, training, tuning, versions
+from nextcart.cli import asking, comparing, data, demo, reporting, training, tuning, versions
 from nextcart.cli.output import err
 from nextcart.errors import NextcartError
 
@@ -29,6 +29,7 @@ app.command()(training.train)
 app.command()(tuning.tune)
 app.command()(training.evaluate)
 app.command()(comparing.compare)
+app.command()(reporting.report)
 app.command()(asking.recommend)
 app.command()(asking.inspect)
 app.command()(versions.models)

@@ -271,7 +271,7 @@ class RankerConfig(Section):
     """At most so many times the sources are fitted on what came before a cut, and asked about the sessions after it."""
     fold_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """At most this share of the sessions lies between two cuts; the newest lie after the first."""
-    max_questions: Positive = 60_000
+    max_questions: Positive = 40_000
     """The most questions that an objective is learned from; a large log poses so many in its last hours."""
     min_questions: Positive = 200
     """An objective with fewer questions gets no forest of its own: that of clicks answers for it."""

@@ -31,8 +31,9 @@ from nextcart.models.counted import counting
 from nextcart.models.model import FitOptions
 from nextcart.models.recommender import Recommender
 from nextcart.pipeline.kinds import item_kinds, same_events
+from nextcart.pipeline.model_card import MODEL_CARD, model_card
 from nextcart.pipeline.record import StepRecord
-from nextcart.pipeline.unfinished import training_key, unfinished
+from nextcart.pipeline.unfinished import Unfinished, training_key, unfinished
 from nextcart.repository.manifest import DataFacts, Manifest, VersionDraft, read_record
 from nextcart.repository.repository import Repository
 from nextcart.types import Progress, no_progress
@@ -207,7 +208,7 @@ def train(
             evaluations=tuple(evaluations),
             timings=tuple(record.timings),
         )
-        manifest = Repository(models).publish(partial(kept.save, recommender), draft)
+        manifest = Repository(models).publish(partial(_write_version, kept, recommender, draft), draft)
         progress("publishing", 1, 1)
         record.facts["version"] = manifest.version
     return manifest
@@ -250,8 +251,8 @@ def evaluate_version(
     repository = Repository(models)
     chosen = repository.resolve(version)
     manifest = repository.manifest(chosen)
-    name = store.require(split or ("test" if "test" in store.splits() else VALIDATION))
-    _refuse_leakage(store, manifest, name)
+    name = held_out_split(store, split)
+    refuse_leakage(store, manifest, name)
     with StepRecord("evaluate", models / RECORDS) as record, full_disk_said(models):
         record.facts = {"version": chosen, "split": name, "events": store.manifest.splits[name].events}
         with record.stage("load"):
@@ -298,6 +299,11 @@ def full_disk_said(root: Path) -> Iterator[None]:
         ) from error
 
 
+def _write_version(kept: Unfinished, recommender: Recommender, draft: VersionDraft, folder: Path) -> None:
+    kept.save(recommender, folder)
+    (folder / MODEL_CARD).write_text(model_card(recommender, draft), encoding="utf-8")
+
+
 def _evaluate(
     recommender: Recommender,
     store: Store,
@@ -331,6 +337,15 @@ def training_split(store: Store, on: str | None) -> SplitName:
     return split
 
 
+def held_out_split(store: Store, split: str | None) -> SplitName:
+    """The split to measure on: the one named, else the held-out "test", else the validation split.
+
+    Raises:
+        StoreMissing: the store lacks it.
+    """
+    return store.require(split or ("test" if "test" in store.splits() else VALIDATION))
+
+
 def _data_facts(store: Store, split: SplitName, facts: SplitFacts) -> DataFacts:
     return DataFacts(
         fingerprint=store.manifest.fingerprint,
@@ -345,8 +360,12 @@ def _data_facts(store: Store, split: SplitName, facts: SplitFacts) -> DataFacts:
     )
 
 
-def _refuse_leakage(store: Store, manifest: Manifest, split: SplitName) -> None:
-    """Evaluation on what a version has learned would flatter it."""
+def refuse_leakage(store: Store, manifest: Manifest, split: SplitName) -> None:
+    """Evaluation on what a version has learned would flatter it.
+
+    Raises:
+        InputError: the version was, or may have been, trained on events of that split.
+    """
     if split == "test":
         return
     if split != VALIDATION or manifest.data.split == "train":

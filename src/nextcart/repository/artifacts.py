@@ -66,6 +66,9 @@ def _artifact(file: Path, path: str) -> Artifact:
     if file.suffix == ".json":
         text = f"configuration and facts of {file.parent.name}" if file.name == "model.json" else "facts"
         return Artifact(name=name, path=path, kind="json", bytes=size, sha256=sha256, description=text)
+    if file.suffix == ".md":
+        text = "for people to read"
+        return Artifact(name=name, path=path, kind="text", bytes=size, sha256=sha256, description=text)
     return Artifact(
         name=name, path=path, kind="binary", bytes=size, sha256=sha256, description="the model's own format"
     )

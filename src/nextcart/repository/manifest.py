@@ -85,7 +85,7 @@ class Artifact(Record):
     """The path without its suffix, such as ``covisitation/weights``."""
     path: ArtifactPath
     """Relative to the version's folder, with forward slashes."""
-    kind: Literal["array", "json", "binary"]
+    kind: Literal["array", "json", "text", "binary"]
     bytes: Count
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     description: str

@@ -1,0 +1,218 @@
+"""The inside of the report page as it grows, and the parts that are seen on held-out sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from itertools import groupby
+
+from nextcart.evaluation import report_charts as charts
+from nextcart.evaluation.looking import Example, Look
+from nextcart.evaluation.report_data import Report
+from nextcart.evaluation.report_tables import signed, table
+from nextcart.evaluation.sources import Cost, RankerLook
+from nextcart.events.page import Card, Spec, card_html
+from nextcart.events.profile_text import share_text
+from nextcart.types import Id
+
+OBJECTIVES = {"clicks": "the next click", "carts": "later carts", "orders": "later orders"}
+
+
+@dataclass(slots=True)
+class Body:
+    """The inside of the page as it grows.
+
+    Attributes:
+        html: what there is of it.
+        specs: the charts that it has places for, in their order.
+    """
+
+    html: list[str] = field(default_factory=list)
+    specs: list[Spec] = field(default_factory=list)
+
+    def part(self, title: str, lead: str) -> None:
+        """Begin a part; the lead is HTML."""
+        self.html.append(f'<h2 class="part">{escape(title)}</h2><p class="lead">{lead}</p>')
+
+    def cards(self, cards: Sequence[Card | str]) -> None:
+        """Add cards: those with a chart, and others as HTML."""
+        drawn = []
+        for card in cards:
+            if isinstance(card, str):
+                drawn.append(card)
+            else:
+                drawn.append(card_html(card, len(self.specs)))
+                self.specs.append(card.spec)
+        self.html.append(f'<div class="cards">{"".join(drawn)}</div>')
+
+
+def lacking(title: str, reason: str, command: str = "") -> str:
+    """A card for what is not there, with the command that makes it."""
+    shown = f" <code>{escape(command)}</code>" if command else ""
+    return (
+        f'<section class="card full"><h2>{escape(title)}</h2><p class="lacking">{escape(reason)}{shown}</p></section>'
+    )
+
+
+def add_places(body: Body, report: Report) -> None:
+    """How far down the lists the hits stand, and what the ranker's scores are worth."""
+    seen = report.look
+    body.part(
+        "Places of the hits",
+        _looked(seen) if seen else "How far down the lists the hits stand, and what scores are worth.",
+    )
+    if seen is None or not seen.questions:
+        body.cards([lacking("Recall by k", report.why_not or "These sessions pose no question.")])
+        return
+    best_first = sorted(seen.curves, key=lambda curve: -curve.recall[-1])
+    ends = [(curve.model, f"{curve.recall[-1]:.4f}") for curve in best_first]
+    hint = "A steep start means that hits stand first; lines that still climb at the end gain by longer lists."
+    spec = charts.curves_chart(seen.curves)
+    if seen.ranker is None:
+        body.cards([Card("Recall by k", ends, hint, spec, width="full")])
+        return
+    bins = seen.ranker.bins
+    outer = (("lowest bin", bins[:1]), ("highest bin", bins[-1:]))
+    figures = [(name, share_text(each.observed, 1)) for name, some in outer for each in some]
+    body.cards([
+        Card("Recall by k", ends, hint, spec),
+        Card(
+            "Calibration of the ranker",
+            figures,
+            "All places of the ranker's lists in bins of as many, by score. On the dashed line a score is a "
+            "probability. Trained to order (lambdarank), it need not be; the share should still rise with it.",
+            charts.calibration_chart(bins),
+        ),
+    ])  # fmt: skip
+
+
+def add_ranker(body: Body, report: Report) -> None:
+    """What the ranker looks at, and what its sources are worth to it."""
+    body.part(
+        "The ranker",
+        "What its trees look at, which source brought the items that were hit, and what each source is worth to it.",
+    )
+    cards: list[Card | str] = []
+    if report.importance is None:
+        cards.append(
+            lacking("Feature importance", "This version has no ranker. Train one with all models:", "nextcart train")
+        )
+        body.cards(cards)
+        return
+    for objective, label in OBJECTIVES.items():
+        shares = report.importance.get(objective)
+        if shares is None:
+            cards.append(_no_trees(label))
+            continue
+        title = f"Feature importance: {label}"
+        hint = "Share of the gain of all splits. Of each list the trees see an item's score and rank."
+        cards.append(
+            Card(title, [("features in use", str(len(shares)))], hint, charts.importance_chart(shares), "third")
+        )
+    if report.look is None or report.look.ranker is None:
+        cards.append(lacking("Sources", report.why_not or "These sessions pose no question."))
+    else:
+        cards += _sources(report.look.ranker, report.look.k)
+    body.cards(cards)
+
+
+def _no_trees(label: str) -> str:
+    return (
+        f'<section class="card third"><h2>Feature importance: {escape(label)}</h2><p class="lacking">The training '
+        "events hold too few questions of this kind, so it has no trees of its own; others answer.</p></section>"
+    )
+
+
+def _sources(seen: RankerLook, k: int) -> list[Card | str]:
+    figures = [
+        (f"recall@{k}", f"{seen.recall:.4f}"),
+        ("target among the candidates", share_text(seen.found, 1)),
+        ("candidates a question", f"{seen.candidates:.0f}"),
+        ("hits that only the fill brought", share_text(seen.filled, 1)),
+    ]
+    rows = [
+        (each.name.replace("_", " "), [_shown(each.left_out), _shown(each.hidden)], False)
+        for each in sorted(seen.sources, key=lambda each: each.hidden.difference)
+    ]
+    heads = ("source", "candidates left out", "scores hidden too")
+    hint = (
+        f"Change of recall@{k} without the candidates that a source alone brings; then with its scores hidden from the "
+        "trees as well. The trees are not trained again, so a training without the source would lose less."
+    )
+    return [
+        Card(
+            "Which source found the hits",
+            figures,
+            "Most hits are found by several sources; what one finds alone is lost without it. No order of the "
+            "candidates can find a target that is not among them.",
+            charts.hits_chart(seen),
+        ),
+        f'<section class="card half"><h2>What it costs to drop a source</h2>{table(heads, rows)}'
+        f'<p class="hint">{escape(hint)}</p></section>',
+    ]
+
+
+def _shown(cost: Cost) -> str:
+    if cost.interval is None or cost.interval == (0.0, 0.0):
+        return signed(cost.difference)
+    low, high = cost.interval
+    return f"{signed(cost.difference)}<small>{signed(low, 3)} to {signed(high, 3)}</small>"
+
+
+def add_examples(body: Body, report: Report) -> None:
+    """Some questions and their answers."""
+    seen = report.look
+    body.part("Examples", "Hits and misses, evenly spaced over the sessions that were looked at; items by their id.")
+    if seen is None or not seen.examples:
+        body.cards([lacking("Examples", report.why_not or "These sessions pose no question.")])
+        return
+    heads = ("what came", "place", "the session's last events, oldest first", "the list began with")
+    rows = [(_target(each), [_place(each), _session(each), _listed(each)], False) for each in seen.examples]
+    hint = (
+        "In brackets the sources that brought the item. A miss that is no candidate is one of the sources', any other "
+        "one of the order."
+    )
+    body.cards([
+        f'<section class="card full"><h2>Answers of {escape(seen.model)}</h2>{table(heads, rows, 4)}'
+        f'<p class="hint">{escape(hint)}</p></section>'
+    ])  # fmt: skip
+
+
+def _target(example: Example) -> str:
+    name = "outside the catalogue" if example.target is None else str(example.target)
+    return f"{name} (seen before)" if example.repeats else name
+
+
+def _place(example: Example) -> str:
+    if example.place is not None:
+        return str(example.place)
+    return "missed" + {None: "", True: ", a candidate", False: ", no candidate"}[example.candidate]
+
+
+def _session(example: Example) -> str:
+    parts: list[str] = []
+    for kind, events in groupby(example.shown, key=lambda event: event[1]):
+        parts.append(f"{escape(kind)} {_ids([item for item, _ in events])}")
+    more = example.before - len(example.shown)
+    before = f"<small>{more} before,</small> " if more > 0 else ""
+    return f'<div class="events">{before}{"; ".join(parts) or "nothing"}</div>'
+
+
+def _listed(example: Example) -> str:
+    items = [
+        f"{_ids([item])} <small>[{escape(', '.join(each.replace('_', ' ') for each in sources))}]</small>"
+        for item, sources in example.listed
+    ]
+    return f'<div class="events listed">{"<br>".join(items)}</div>'
+
+
+def _ids(items: Sequence[Id]) -> str:
+    return ", ".join(f"<span>{escape(str(item))}</span>" for item in items)
+
+
+def _looked(seen: Look) -> str:
+    return (
+        f"Seen on {seen.sessions:,} of the {seen.of_sessions:,} sessions of {escape(seen.split)}, which pose "
+        f"{seen.questions:,} questions by {seen.protocol}."
+    )

@@ -1,0 +1,156 @@
+"""The charts of a version's report as Vega-Lite specifications, made with Altair; the page gives colours and fonts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import altair as alt
+
+from nextcart.evaluation.looking import Curve
+from nextcart.evaluation.report import Evaluation
+from nextcart.evaluation.sources import Bin, RankerLook
+from nextcart.events.page import Spec, drawable
+from nextcart.events.profile_text import share_text
+from nextcart.models.recommender import MODEL_NAMES
+
+Rows = list[dict[str, object]]
+AnyChart = alt.Chart | alt.LayerChart | alt.FacetChart
+
+HEIGHT, LEGEND, BAR_STEP, LABEL_WIDTH = 300, 80, 26, 70
+"""Pixels: of a chart with two axes, what a legend adds, of a bar with its gap, of the label beside it."""
+MOST_FEATURES = 15
+SLICES: dict[str, dict[str, str]] = {
+    "By repetition": {"repeat": "repeats", "new": "new in the session"},
+    "By item popularity": {"head": "head", "middle": "middle", "tail": "tail"},
+    "By item age": {"young": "new items", "old": "older items"},
+    "By session length": {"after_1": "1 event", "after_2_4": "2 to 4", "after_5_9": "5 to 9", "after_10": "10 or more"},
+}
+"""Slices that are drawn together, and what they are called."""
+
+
+def curves_chart(curves: Sequence[Curve]) -> Spec:
+    """Recall over k, a line a model."""
+    rows: Rows = [
+        {"model": curve.model, "k": k, "recall": recall, "text": f"{recall:.4f}"}
+        for curve in curves
+        for k, recall in enumerate(curve.recall, 1)
+    ]
+    chart = (
+        alt.Chart(alt.InlineData(values=rows))
+        .mark_line(point={"size": 28, "filled": True}, strokeWidth=2)
+        .encode(
+            x=alt.X("k:Q", title="k, places of the list", axis=alt.Axis(tickMinStep=1, format="d")),
+            y=alt.Y("recall:Q", title="recall@k", scale=alt.Scale(domainMin=0)),
+            color=_model_color([curve.model for curve in curves]),
+            tooltip=[alt.Tooltip("model:N"), alt.Tooltip("k:Q"), alt.Tooltip("text:N", title="recall")],
+        )
+        .properties(height=HEIGHT)
+    )
+    return drawable(chart, "Lines: recall of each model by k.")
+
+
+def slices_chart(evaluation: Evaluation, names: Mapping[str, str], models: Sequence[str]) -> Spec:
+    """Recall in each slice with its interval, a mark a model, side by side."""
+    rows: Rows = []
+    for part, label in names.items():
+        figure = f"recall_{part}"
+        for model in models:
+            value = evaluation.metrics[model]["next"].get(figure)
+            if value is not None:
+                span = evaluation.intervals.get(model, {}).get("next", {}).get(figure) or (value, value)
+                text = f"{value:.4f} ({span[0]:.4f} to {span[1]:.4f})"
+                row = {"slice": label, "model": model, "recall": value, "low": span[0], "high": span[1], "text": text}
+                rows.append(row)
+    tooltip = [alt.Tooltip("model:N"), alt.Tooltip("slice:N"), alt.Tooltip("text:N", title="recall")]
+    base = alt.Chart(alt.InlineData(values=rows)).encode(
+        x=alt.X("slice:N", sort=list(names.values()), title=None, axis=alt.Axis(labelAngle=0)),
+        xOffset=alt.XOffset("model:N", scale=alt.Scale(domain=_in_order(models), paddingOuter=0.6)),
+        color=_model_color(models),
+        tooltip=tooltip,
+    )
+    spans = base.mark_rule(strokeWidth=1.5).encode(
+        y=alt.Y("low:Q", title="recall", scale=alt.Scale(domainMin=0)), y2="high:Q"
+    )
+    points = base.mark_point(filled=True, size=60, opacity=1).encode(y="recall:Q")
+    return drawable(alt.layer(spans, points).properties(height=HEIGHT), "Points: recall of each model by slice.")
+
+
+def importance_chart(shares: Mapping[str, float]) -> Spec:
+    """The features that a forest gains most by."""
+    most = sorted(shares, key=lambda name: shares[name], reverse=True)[:MOST_FEATURES]
+    rows: Rows = [
+        {"name": name.replace("_", " "), "share": shares[name], "text": share_text(shares[name], 1)} for name in most
+    ]
+    return drawable(_bars(rows, "share"), "Bars: share of the gain by feature.")
+
+
+def hits_chart(seen: RankerLook) -> Spec:
+    """Share of the hits that each source brought, alone or with others."""
+    rows: Rows = [
+        {
+            "name": each.name.replace("_", " "),
+            "hits": each.hits,
+            "text": f"{share_text(each.hits, 1)}, alone {share_text(each.alone, 1)}",
+        }
+        for each in seen.sources
+    ]
+    return drawable(_bars(rows, "hits", 150), "Bars: share of the hits that each source brought.")
+
+
+def calibration_chart(bins: Sequence[Bin]) -> Spec:
+    """Mean score of each bin against the share of its places that were the target, with the line where both agree."""
+    rows: Rows = [
+        {"score": each.score, "observed": each.observed, "text": share_text(each.observed, 1), "places": each.places}
+        for each in bins
+    ]
+    top = max((each.observed for each in bins), default=0.0) * 1.1 or 1.0
+    points = (
+        alt.Chart(alt.InlineData(values=rows))
+        .mark_line(point={"size": 40, "filled": True})
+        .encode(
+            x=alt.X("score:Q", title="mean score of the bin", scale=alt.Scale(domain=[0, 1])),
+            y=alt.Y(
+                "observed:Q",
+                title="share that was the target",
+                scale=alt.Scale(domain=[0, top]),
+                axis=alt.Axis(format=".0%"),
+            ),
+            tooltip=[
+                alt.Tooltip("score:Q", format=".3f"),
+                alt.Tooltip("text:N", title="observed"),
+                alt.Tooltip("places:Q"),
+            ],
+        )
+    )
+    agree = (
+        alt.Chart(alt.InlineData(values=[{}]))
+        .mark_rule(strokeDash=[4, 4])
+        .encode(x=alt.datum(0), y=alt.datum(0), x2=alt.datum(top), y2=alt.datum(top))
+    )
+    return drawable(alt.layer(agree, points).properties(height=HEIGHT + LEGEND), "Line: observed share by score.")
+
+
+def _bars(rows: Rows, value: str, label_width: int = LABEL_WIDTH) -> AnyChart:
+    """Horizontal bars in the given order, each with its text beside it."""
+    longest = max((float(str(row[value])) for row in rows), default=0.0)
+    widest = f"{longest or 1.0} * width / max(width - {label_width}, 40)"
+    base = alt.Chart(alt.InlineData(values=rows)).encode(
+        x=alt.X(f"{value}:Q", axis=None, scale=alt.Scale(domainMin=0, domainMax=alt.ExprRef(widest), nice=False)),
+        y=alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=190)),
+        tooltip=[alt.Tooltip("name:N", title=" "), alt.Tooltip("text:N", title=value)],
+    )
+    labels = base.mark_text(align="left", dx=6).encode(text="text:N")
+    return alt.layer(base.mark_bar(), labels).properties(height=max(len(rows), 1) * BAR_STEP)
+
+
+def _model_color(models: Sequence[str]) -> alt.Color:
+    """A model has its colour in every chart, whichever others are drawn."""
+    return alt.Color(
+        "model:N",
+        scale=alt.Scale(domain=list(MODEL_NAMES), range="ordinal"),
+        legend=alt.Legend(title=None, orient="top", values=_in_order(models), symbolType="circle", columns=4),
+    )
+
+
+def _in_order(models: Sequence[str]) -> list[str]:
+    return [name for name in MODEL_NAMES if name in models]
