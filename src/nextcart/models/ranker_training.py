@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from nextcart.models.examples import Asked, Examples, cuts_for, examples, fold_a
 from nextcart.models.forest import Forest
 from nextcart.models.model import FitOptions, TrainingArrays, frozen
 from nextcart.models.ranker import Ranking, importance_of
-from nextcart.types import TYPE_NAMES, EventType, Float32s, Objective
+from nextcart.types import TYPE_NAMES, EventType, Float32s, Objective, Progress
 
 
 def fit_ranking(arrays: TrainingArrays, config: ModelsConfig, options: FitOptions) -> Ranking:
@@ -38,7 +39,8 @@ def fit_ranking(arrays: TrainingArrays, config: ModelsConfig, options: FitOption
     for place, (cut, until) in enumerate(zip(cuts, [None, *cuts], strict=False)):
         options.progress("ranker: questions", place, len(cuts))
         fold = fold_at(arrays, cut, until)
-        members = [kind.fit(fold.past, getattr(config, kind.name), options) for kind in kinds]
+        inner = replace(options, progress=_within(options.progress, f"ranker, cut {place + 1} of {len(cuts)}"))
+        members = [kind.fit(fold.past, getattr(config, kind.name), inner) for kind in kinds]
         retrieval = Retrieval(ranker, members, columns_of(fold.past))
         names = retrieval.feature_names
         for objective, parts in found.items():
@@ -54,6 +56,11 @@ def fit_ranking(arrays: TrainingArrays, config: ModelsConfig, options: FitOption
             importance[objective] = importance_of(names, gains)
     options.progress("ranker: trees", len(found), len(found))
     return Ranking(ranker, forests, columns_of(arrays), names, importance)
+
+
+def _within(progress: Progress, of: str) -> Progress:
+    """What tells the stages of a part, each with the name of that part before it."""
+    return lambda stage, done, total: progress(f"{of}: {stage}", done, total)
 
 
 def _asked(arrays: TrainingArrays) -> dict[Objective, Asked]:
