@@ -29,6 +29,8 @@ COMMANDS = (
     "rollback",
     "serve",
     "synth",
+    "report",
+    "tune",
 )
 MODELS = {"top_sellers", "covisitation", "bought_together", "item2vec", "session_neighbours", "hybrid", "ranker"}
 
