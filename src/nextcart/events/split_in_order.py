@@ -26,6 +26,7 @@ MOST_MARKS = 2**27
 
 Bools = NDArray[np.bool_]
 Found = TypeVar("Found")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
