@@ -26,7 +26,6 @@ MOST_MARKS = 2**27
 
 Bools = NDArray[np.bool_]
 Found = TypeVar("Found")
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
