@@ -26,7 +26,9 @@ def unite(
     banned: Collection[int] = (),
     allowed: Collection[int] | None = None,
 ) -> dict[int, int]:
-    """The candidates in their order, and the bits of what brought each."""
+    """The candidates in their order, and the bits of what brought each; none for a session without a known item."""
+    if all(event.item < 0 for event in session):
+        return {}
     last = session[max(0, len(session) - history_events) :]
     offers = [(event.item, history_bit) for event in reversed(last)]
     for each, take, bit in zip(lists, takes, bits, strict=True):

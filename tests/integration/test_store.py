@@ -19,7 +19,7 @@ from nextcart.events.store import Store
 from tests.raw_files import START, event, expected, line, many_lines, stored, write
 
 VIEW = [("session", "BIGINT"), ("aid", "BIGINT"), ("ts", "BIGINT"), ("type", "UTINYINT"), ("position", "BIGINT")]
-TEXT_PARAMETERS = {"split": "train", "side": "train_split"}
+TEXT_PARAMETERS = {"split": "train", "side": "train_split", "direction": "around"}
 """Values of the parameters of named queries that are no numbers."""
 INGEST_TABLES = {
     "raw_lines": "select 0 as block, 7 as place, null::blob as text, 1 as session, [1] as events, 1::bigint as records",

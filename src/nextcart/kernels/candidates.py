@@ -58,7 +58,8 @@ def unite(
 
     ``list_items`` is (n_sessions, n_lists, width), each list best first and `EMPTY` past its end; ``takes`` (n_lists,)
     says how many of each become candidates, ``bits`` (n_lists,) whose they are, ``history_bit`` whose the session's own
-    are. The last four arguments are those of every scoring kernel.
+    are. The last four arguments are those of every scoring kernel. A session without a known item has no
+    candidates: there is nothing to choose them by.
 
     Returns:
         Offsets (n_sessions + 1,), candidates (n_candidates,) and the bits of those that brought each.
@@ -69,7 +70,13 @@ def unite(
     out_bits = np.zeros(n * max_candidates, np.uint8)
     size = 0
     for s in range(n):
-        first, last = size, size + max_candidates
+        out_offsets[s + 1] = size
+        known = False
+        for e in range(offsets[s], offsets[s + 1]):
+            known = known or items[e] >= 0
+        if not known:
+            continue
+        last = size + max_candidates
         ban_start, ban_stop = span(ban_offsets, s)
         table = new_table(max_candidates + ban_stop - ban_start)
         at = np.full(len(table), -1, np.int64)
@@ -83,7 +90,7 @@ def unite(
                 if row < 0:
                     break
                 size = _offer(row, bits[q], table, at, out_items, out_bits, size, last, s, allow_offsets, allowed)
-        out_offsets[s + 1] = max(first, size)
+        out_offsets[s + 1] = size
     return out_offsets, out_items[:size].copy(), out_bits[:size].copy()
 
 
