@@ -10,10 +10,9 @@ from nextcart.cli.output import metric, table
 from nextcart.cli.tables import evaluation_tables
 from nextcart.evaluation.bootstrap import Interval
 from nextcart.evaluation.report import Evaluation, Protocol
+from nextcart.evaluation.report_tables import LISTS, best_first
 from nextcart.evaluation.slices import SLICES
 from nextcart.types import Mode
-
-LISTS = ("coverage", "top1pct_share", "gini")
 
 SURE: dict[Protocol, tuple[str, ...]] = {
     "next_event": ("recall", "ndcg", "mrr"),
@@ -35,8 +34,6 @@ PARTS: dict[Protocol, tuple[str, ...]] = {
     "basket_completion": ("head", "middle", "tail", "young", "old"),
 }
 """The slices whose recall is shown."""
-RANKED_BY: dict[Protocol, str] = {"next_event": "recall", "multi_objective": "total", "next_period": "mean@20/week"}
-"""The figure by which models are ordered, best first; recall where none is named."""
 
 
 def protocol_tables(evaluation: Evaluation) -> list[Table]:
@@ -45,7 +42,7 @@ def protocol_tables(evaluation: Evaluation) -> list[Table]:
         return evaluation_tables(evaluation)
     tables = []
     for mode in dict.fromkeys(mode for by_mode in evaluation.metrics.values() for mode in by_mode):
-        models = _best_first(evaluation, mode)
+        models = best_first(evaluation, mode)
         tables.append(_sure(evaluation, mode, models))
         names = [f"recall_{part}" for part in PARTS.get(evaluation.protocol, ())]
         names = [name for name in names if evaluation.possible.get(name)]
@@ -81,15 +78,6 @@ def _slices(evaluation: Evaluation, mode: Mode, models: Sequence[str], names: Se
     rows.append(["targets", *(f"{evaluation.possible[name]:,.0f}" for name in names)])
     heads = [_head(name.removeprefix("recall_")) for name in names]
     return table(f"{_title(evaluation, mode)}: recall by kind of target", ["model", *heads], rows)
-
-
-def _best_first(evaluation: Evaluation, mode: Mode) -> list[str]:
-    """The models, best first; the decays of next_period in the order in which they were tried."""
-    models = [name for name, by_mode in evaluation.metrics.items() if mode in by_mode]
-    if evaluation.protocol == "next_period":
-        return models
-    by = RANKED_BY.get(evaluation.protocol, "recall")
-    return sorted(models, key=lambda name: evaluation.metrics[name][mode].get(by) or 0.0, reverse=True)
 
 
 def _title(evaluation: Evaluation, mode: Mode) -> str:
