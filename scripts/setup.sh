@@ -17,5 +17,5 @@ PATH=$PATH:/sbin ldconfig -p 2>/dev/null | grep -c 'libgomp\.so\.1' >/dev/null |
 
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 echo "setup: installing into $venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,dev,tune]'
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[client,demo,dev,traces,tune]'
 rm -f src/nextcart/kernels/__pycache__/*.nbi src/nextcart/kernels/__pycache__/*.nbc

@@ -10,7 +10,11 @@ NextcartError
 ├── RepositoryError         the model repository cannot answer (exit code 1)
 │   ├── VersionMissing      no such version or alias (exit code 2)
 │   └── ArtifactCorrupt     a file differs from its manifest
-└── RunFailed               a run could not finish, such as on a full disk (exit code 1)
+├── RunFailed               a run could not finish, such as on a full disk (exit code 1)
+├── SessionsUnavailable     the session store does not answer now
+└── LogUnavailable          the event log takes no events now
+    ├── LogFull             its disk is full, or cannot be written
+    └── LogBusy             too many events wait for the disk
 """
 
 from __future__ import annotations
@@ -66,3 +70,19 @@ class ArtifactCorrupt(RepositoryError):
 
 class RunFailed(NextcartError):
     """A run could not finish; what was there before is untouched."""
+
+
+class SessionsUnavailable(NextcartError):
+    """The session store does not answer now: it is down, slow, or left alone for a while."""
+
+
+class LogUnavailable(NextcartError):
+    """The event log takes no events now; nothing of what was given to it is acknowledged."""
+
+
+class LogFull(LogUnavailable):
+    """The event log's disk is full, or cannot be written."""
+
+
+class LogBusy(LogUnavailable):
+    """Too many events wait for the event log's disk."""

@@ -17,6 +17,10 @@ TREE = {
     "VersionMissing": ("RepositoryError", 2),
     "ArtifactCorrupt": ("RepositoryError", 1),
     "RunFailed": ("NextcartError", 1),
+    "SessionsUnavailable": ("NextcartError", 1),
+    "LogUnavailable": ("NextcartError", 1),
+    "LogFull": ("LogUnavailable", 1),
+    "LogBusy": ("LogUnavailable", 1),
 }
 """Each error's parent, and the exit code of a command that ends with it: 2 for bad input, 1 for a failed run."""
 

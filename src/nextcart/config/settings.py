@@ -17,6 +17,14 @@ from pydantic_settings import (
 
 from nextcart.config.base import NotNegative, Positive, PositiveReal, Section, Share
 from nextcart.config.models import ModelsConfig
+from nextcart.config.serving import (
+    AccessConfig,
+    EventLogConfig,
+    LogsConfig,
+    ServingConfig,
+    SessionsConfig,
+    SwapConfig,
+)
 from nextcart.errors import ConfigError
 
 ENV_PREFIX = "NEXTCART__"
@@ -98,27 +106,6 @@ class SparkConfig(Section):
     """Any other settings of Spark, by their own names."""
 
 
-class ServingConfig(Section):
-    """The HTTP service and its limits."""
-
-    host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 for all of the machine's."""
-    port: Annotated[int, Field(ge=0, lt=65536)] = 8080
-    """Port to listen on; 0 takes a free one."""
-    keep_alive_seconds: Positive = 75
-    """Longer than the idle time of common connection pools, which else meet a closed connection."""
-    max_limit: Annotated[int, Field(gt=0, le=1000)] = 200
-    """The most items that one request may ask for."""
-    max_events: Positive = 1000
-    """The most events that one request may carry."""
-    max_batch: Positive = 256
-    """The most requests in one batch."""
-    max_listed_items: Positive = 10_000
-    """The most items that one request may list in ``exclude``, and in ``allow``."""
-    max_body_bytes: Positive = 2 * 1024 * 1024
-    """The largest body that one request may have."""
-
-
 class _NextcartEnv(EnvSettingsSource):
     """The environment source, but strict: a NEXTCART__ variable that names no setting is an error."""
 
@@ -150,6 +137,11 @@ class Settings(BaseSettings):
     evaluation: EvaluationConfig = EvaluationConfig()
     spark: SparkConfig = SparkConfig()
     serving: ServingConfig = ServingConfig()
+    sessions: SessionsConfig = SessionsConfig()
+    event_log: EventLogConfig = EventLogConfig()
+    swap: SwapConfig = SwapConfig()
+    access: AccessConfig = AccessConfig()
+    logs: LogsConfig = LogsConfig()
 
     @classmethod
     def settings_customise_sources(
