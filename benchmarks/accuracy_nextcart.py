@@ -72,7 +72,7 @@ class Nextcart:
     def one_call(self) -> dict[str, dict[str, float]]:
         """CPU µs of one recommendation, a batch of one, with the ranker and without: median and p99."""
         from nextcart.events.schema import Event, Session
-        from nextcart.models.arrays import session_batch
+        from nextcart.models.received import session_batch
         from nextcart.models.recommender import Recommender
 
         recommender = Recommender.load(self.version)

@@ -259,7 +259,8 @@ def serving(folder: Path, clock: Clock) -> dict[str, Any]:
     from nextcart.evaluation.protocols import next_event
     from nextcart.events.schema import Event, Session
     from nextcart.events.store import Store
-    from nextcart.models.arrays import read_batch, session_batch
+    from nextcart.models.arrays import read_batch
+    from nextcart.models.received import session_batch
     from nextcart.models.recommender import Recommender
     from nextcart.types import TYPE_NAMES
 

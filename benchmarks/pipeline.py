@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -189,7 +189,7 @@ def _serving(measured: Measured) -> dict[str, Any]:
     return facts | {"target_us": SERVING_TARGET_US, "holds": facts["score"]["median_us"] < SERVING_TARGET_US}
 
 
-def environment() -> dict[str, Any]:
+def environment(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
     """The machine and the packages, for the record."""
     models = [line.split(":")[1].strip() for line in _cpu_lines() if line.startswith("model name")]
     return {
@@ -197,7 +197,7 @@ def environment() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": THREADS,
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {name: version(name) for name in packages},
     }
 
 

@@ -124,13 +124,18 @@ def two_hop(lists: Neighbours, width: int) -> dict[int, dict[int, float]]:
 
 
 def bought_together(sessions: Iterable[Session], config: BoughtTogetherConfig) -> dict[int, dict[int, float]]:
-    """For each item a: n(a, b) / (n(a) + shrinkage) / p(b) ** power over baskets of carts and orders."""
+    """For each item a: (n(a, b) + shrinkage * p(b)) / (n(a) + shrinkage) / p(b) ** power over carts and orders.
+
+    n(a, b) counts each basket as 1 / (its distinct items - 1) ** size_power.
+    """
     baskets = [[event for event in session if event.type in (CARTS, ORDERS)] for session in sessions]
     baskets = [basket[-config.max_basket_events :] for basket in baskets if basket]
     support: dict[int, int] = defaultdict(int)
     together: dict[tuple[int, int], int] = defaultdict(int)
+    weight: dict[tuple[int, int], float] = defaultdict(float)
     for basket in baskets:
-        for item in {event.item for event in basket}:
+        distinct = {event.item for event in basket}
+        for item in distinct:
             support[item] += 1
         near = {
             (a.item, b.item)
@@ -140,11 +145,13 @@ def bought_together(sessions: Iterable[Session], config: BoughtTogetherConfig) -
         }
         for pair in near:
             together[pair] += 1
+            weight[pair] += 1 / (len(distinct) - 1) ** config.size_power
     scores: dict[int, dict[int, float]] = defaultdict(dict)
     for (a, b), count in together.items():
         if count >= config.min_support:
             share = support[b] / len(baskets)
-            scores[a][b] = count / (support[a] + config.shrinkage) / share**config.popularity_power
+            drawn = (weight[a, b] + config.shrinkage * share) / (support[a] + config.shrinkage)
+            scores[a][b] = drawn / share**config.popularity_power
     return scores
 
 

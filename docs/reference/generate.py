@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 
 from nextcart.cli.main import app
 from nextcart.config import ENV_PREFIX, Settings
-from nextcart.serving.app import create_app
-from nextcart.serving.live import LiveModel
+from nextcart.serving import LiveModel, create_app, open_services
 
 HERE = Path(__file__).parent
 SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
@@ -52,7 +51,7 @@ def configuration_page() -> str:
 
 def api_page() -> str:
     """Every route with its parameters, as the OpenAPI document has it."""
-    document = create_app(LiveModel(lambda: None), Settings().serving).openapi()  # type: ignore[arg-type, return-value]
+    document = create_app(open_services(Settings(), LiveModel())).openapi()
     parts = ["# HTTP API\n", NOTE]
     parts.append("The running service shows the same at `/docs`, and as OpenAPI at `/openapi.json`.\n")
     for path, methods in document["paths"].items():
@@ -60,7 +59,7 @@ def api_page() -> str:
             parts.append(f"## {method.upper()} {path}\n\n{(route.get('description') or route['summary']).strip()}\n")
             parts.extend(_parameters(route.get("parameters", [])))
             parts.extend(_body("Request", route.get("requestBody"), document))
-            answer = route["responses"].get("200")
+            answer = next((route["responses"][code] for code in ("200", "202") if code in route["responses"]), None)
             parts.extend(_body("Answer", answer, document))
             codes = ", ".join(f"{code} {each['description']}" for code, each in sorted(route["responses"].items()))
             parts.append(f"Status: {codes}\n")
@@ -89,7 +88,7 @@ def _default(field: FieldInfo) -> str:
         return ", ".join(plain)
     if isinstance(plain, dict):
         return "{" + ", ".join(f"{key} = {each}" for key, each in plain.items()) + "}"
-    return json.dumps(plain)
+    return json.dumps(plain, default=str)
 
 
 def _meaning(field: FieldInfo) -> str:

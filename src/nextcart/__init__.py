@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from nextcart.events.schema import Event, Session
     from nextcart.events.split import split
     from nextcart.events.store import Store
-    from nextcart.models.arrays import read_batch, session_batch, training_arrays
+    from nextcart.models.arrays import read_batch, training_arrays
+    from nextcart.models.received import session_batch
     from nextcart.models.recommender import Answer, Recommender
     from nextcart.pipeline.steps import evaluate_version, train
     from nextcart.repository.repository import Repository
@@ -43,7 +44,7 @@ _HOMES = {
     "load_settings": "config",
     "profile": "events.profile",
     "read_batch": "models.arrays",
-    "session_batch": "models.arrays",
+    "session_batch": "models.received",
     "split": "events.split",
     "train": "pipeline.steps",
     "training_arrays": "models.arrays",

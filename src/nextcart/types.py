@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 Int32s = NDArray[np.int32]
 Int64s = NDArray[np.int64]
 Float32s = NDArray[np.float32]
+Float64s = NDArray[np.float64]
 UInt8s = NDArray[np.uint8]
 
 SESSION, AID, TS, TYPE, POSITION = "session", "aid", "ts", "type", "position"
@@ -116,7 +117,7 @@ class Ranked:
 
 
 class Source(IntEnum):
-    """The bit of ``Ranked.sources`` that stands for a model."""
+    """The bit of ``Ranked.sources`` that stands for a model, for the session's own items, or for a shop's pin."""
 
     TOP_SELLERS = 1
     COVISITATION = 2
@@ -124,6 +125,7 @@ class Source(IntEnum):
     BOUGHT_TOGETHER = 8
     SESSION_NEIGHBOURS = 16
     HISTORY = 32
+    PINNED = 64
 
     @classmethod
     def names(cls, bits: int) -> list[str]:

@@ -31,9 +31,10 @@ from nextcart.config import (
     RankerConfig,
 )
 from nextcart.events.schema import Event, Session
-from nextcart.models.arrays import session_batch
+from nextcart.models.fitting import MODEL_NAMES
 from nextcart.models.model import FitOptions
-from nextcart.models.recommender import FALLBACKS, MODEL_NAMES, Recommender
+from nextcart.models.received import session_batch
+from nextcart.models.recommender import FALLBACKS, Recommender
 from nextcart.types import TYPE_NAMES, Ranked
 from tests.shop import make_shop
 

@@ -2,125 +2,26 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
-import pyarrow as pa
 import pytest
 
-from nextcart.config import ModelsConfig, ServingConfig, Settings
+from nextcart.config import ServingConfig, Settings
 from nextcart.errors import InputError, VersionMissing
 from nextcart.events.schema import Event, Session
-from nextcart.models.arrays import session_batch
-from nextcart.models.model import FitOptions, TrainingArrays
-from nextcart.models.recommender import FALLBACKS, MODEL_NAMES, Recommender
-from nextcart.models.vocabulary import Vocabulary
-from nextcart.repository import DataFacts, Repository, VersionDraft
+from nextcart.models.fitting import MODEL_NAMES
+from nextcart.models.received import session_batch
+from nextcart.models.recommender import FALLBACKS
 from nextcart.serving import serve
-from nextcart.types import IdType, ItemLists, SessionBatch, Source
-
-START = 1_661_724_000_000
-N_ITEMS, N_SESSIONS = 60, 400
-SERVE = """
-import sys
-from pathlib import Path
-from nextcart.config import ServingConfig, Settings
-from nextcart.serving import serve
-serve(Settings(serving=ServingConfig(port=0, keep_alive_seconds=75)), Path(sys.argv[1]))
-"""
-
-
-def fit(id_type: IdType) -> Recommender:
-    """All models on sessions that walk along the catalogue; ids are 1000, 1010, … or their "SKU/…" likes."""
-    rng = np.random.default_rng(7)
-    lengths = rng.integers(3, 9, N_SESSIONS)
-    offsets = np.r_[0, lengths.cumsum()].astype(np.int64)
-    starts = np.minimum(rng.geometric(0.08, N_SESSIONS) - 1, N_ITEMS - 1)
-    items = np.concatenate([(s + np.arange(n)) % N_ITEMS for s, n in zip(starts, lengths, strict=True)])
-    counts = np.bincount(items, minlength=N_ITEMS)
-    order = np.lexsort((np.arange(N_ITEMS), -counts))
-    rows = np.empty(N_ITEMS, np.int32)
-    rows[order] = np.arange(N_ITEMS)
-    ids = [1000 + 10 * item if id_type == "int64" else f"SKU/{item:03}" for item in order.tolist()]
-    vocabulary = Vocabulary.from_counts(id_type, pa.table({"aid": ids, "events": counts[order]}))
-    ts = START + 60_000 * np.arange(len(items))
-    types = rng.choice(3, len(items), p=[0.5, 0.3, 0.2]).astype(np.uint8)
-    sessions = SessionBatch(offsets, rows[items], ts.astype(np.int64), types)
-    config = ModelsConfig()
-    return Recommender.fit(vocabulary, TrainingArrays(sessions, vocabulary.counts), config, FitOptions(threads=1))
-
-
-def publish(recommender: Recommender, root: Path) -> str:
-    data = DataFacts(
-        fingerprint="0" * 64,
-        split="train",
-        sessions=N_SESSIONS,
-        events=int(recommender.vocabulary.counts.sum()),
-        items=N_ITEMS,
-        first_ts=START,
-        last_ts=START,
-        session_type="int64",
-        aid_type=recommender.vocabulary.id_type,
-    )
-    repository = Repository(root)
-    version = repository.publish(recommender.save, VersionDraft(code_version="test", config={}, data=data)).version
-    repository.promote()
-    return version
-
-
-@dataclass
-class Server:
-    """A server that was started, and what it was started with."""
-
-    process: subprocess.Popen[str]
-    url: str
-    first_line: str
-    version: str = ""
-    recommender: Recommender | None = None
-
-    def wait_until(self, status: int) -> httpx.Response:
-        """The answer of /health/ready once it has `status`."""
-        for _ in range(600):
-            response = httpx.get(f"{self.url}/health/ready")
-            if response.status_code == status and "being loaded" not in response.text:
-                return response
-            time.sleep(0.05)
-        raise AssertionError(f"/health/ready never said {status}")
-
-
-def start(root: Path) -> Server:
-    process = subprocess.Popen([sys.executable, "-c", SERVE, str(root)], stderr=subprocess.PIPE, text=True)
-    assert process.stderr
-    line = process.stderr.readline()
-    found = re.search(r"http://127\.0\.0\.1:\d+", line)
-    if not found:
-        process.kill()
-        raise AssertionError(line + process.communicate()[1])
-    server = Server(process, found[0], line)
-    for _ in range(200):
-        try:
-            httpx.get(f"{server.url}/health/live")
-        except httpx.ConnectError:
-            time.sleep(0.05)
-        else:
-            break
-    return server
-
-
-def stop(server: Server) -> str:
-    """What the server still wrote to stderr."""
-    server.process.terminate()
-    return server.process.communicate(timeout=15)[1]
+from nextcart.types import ItemLists, Source
+from tests.published import START, Server, ended, fit, publish, start, stop
 
 
 @pytest.fixture(scope="module", params=["int64", "string"])
@@ -128,12 +29,12 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     root = tmp_path_factory.mktemp("models")
     recommender = fit(request.param)
     version = publish(recommender, root)
-    server = start(root)
+    server = start(root, Settings())
     server.version, server.recommender = version, recommender
     server.wait_until(200)
     yield server
     left = stop(server)
-    assert "ERROR" not in left
+    assert "error" not in left.lower()
     assert "Traceback" not in left
 
 
@@ -321,7 +222,7 @@ def test_a_file_that_differs_leaves_the_process_up_and_not_ready(tmp_path: Path)
     file.parent.chmod(0o755)
     file.chmod(0o644)
     file.write_bytes(file.read_bytes().replace(b"{", b" ", 1))
-    server = start(tmp_path)
+    server = start(tmp_path, Settings())
     try:
         problem = server.wait_until(503).json()
         assert "top_sellers/model.json" in problem["detail"]
@@ -329,7 +230,7 @@ def test_a_file_that_differs_leaves_the_process_up_and_not_ready(tmp_path: Path)
         assert httpx.post(f"{server.url}/v1/recommend", json={"events": []}).status_code == 503
     finally:
         left = stop(server)
-    lines = [line for line in left.splitlines() if "ERROR" in line]
+    lines = [line for line in left.splitlines() if "error" in line.lower()]
     assert len(lines) == 1
     assert "top_sellers/model.json" in lines[0]
     assert "Traceback" not in left
@@ -338,7 +239,7 @@ def test_a_file_that_differs_leaves_the_process_up_and_not_ready(tmp_path: Path)
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_told_to_stop_it_ends_what_is_in_flight_and_leaves_with_0(tmp_path: Path, sign: signal.Signals) -> None:
     publish(fit("int64"), tmp_path)
-    server = start(tmp_path)
+    server = start(tmp_path, Settings())
     server.wait_until(200)
     address = ("127.0.0.1", int(server.url.rsplit(":", 1)[1]))
     with socket.create_connection(address, timeout=10) as idle, socket.create_connection(address, timeout=10) as asking:
@@ -352,7 +253,7 @@ def test_told_to_stop_it_ends_what_is_in_flight_and_leaves_with_0(tmp_path: Path
         assert server.process.poll() is None
         asking.sendall(b'nts":[]}')
         assert asking.recv(65536).startswith(b"HTTP/1.1 200")
-        left = server.process.communicate(timeout=5)[1]
+        left = ended(server)
     assert server.process.returncode == 0
     assert "Traceback" not in left
 
@@ -369,12 +270,10 @@ def until_refused(address: tuple[str, int]) -> None:
 
 def test_told_to_stop_at_once_it_leaves_with_0(tmp_path: Path) -> None:
     publish(fit("int64"), tmp_path)
-    process = subprocess.Popen([sys.executable, "-c", SERVE, str(tmp_path)], stderr=subprocess.PIPE, text=True)
-    assert process.stderr
-    assert "serving version" in process.stderr.readline()
-    process.terminate()
-    left = process.communicate(timeout=15)[1]
-    assert process.returncode == 0
+    server = start(tmp_path, Settings())
+    assert "serving version" in server.first_line
+    left = stop(server)
+    assert server.process.returncode == 0
     assert "Traceback" not in left
 
 

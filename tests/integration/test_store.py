@@ -204,7 +204,7 @@ def test_a_damaged_manifest(tmp_path: Path) -> None:
     whole = manifest.read_text()
     for damaged, says in [
         (whole[:100], "Invalid JSON"),
-        (whole.replace('"schema_version": 1', '"schema_version": 9'), "schema_version: .* use the nextcart that wrote"),
+        (whole.replace('"schema_version": 2', '"schema_version": 9'), "schema_version: .* use the nextcart that wrote"),
         (whole.replace("next_position", "next"), "next_position: Field required"),
     ]:
         manifest.write_text(damaged)

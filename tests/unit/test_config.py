@@ -58,6 +58,7 @@ DESIGNED = {
         "window_hours": 336.0,
         "min_support": 1,
         "shrinkage": 10.0,
+        "size_power": 0.5,
         "popularity_power": 0.0,
         "max_basket_events": 200,
         "query_events": 10,

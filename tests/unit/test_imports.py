@@ -11,7 +11,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 ROOMS = (
     ("types", "errors", "config"),
-    ("kernels",),
+    ("kernels", "client"),
     ("events",),
     ("models",),
     ("evaluation",),
@@ -72,6 +72,11 @@ def test_kernels_import_nothing_but_numpy_numba_and_types(file):
     others = {name for name in imports(file) if not name.startswith("nextcart.")}
     assert others <= {"__future__", "math", "numpy", "numba"}
     assert rooms_imported(file) <= {"types", "kernels"}
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if room_of(file) == "client"], ids=named)
+def test_the_client_needs_nothing_of_the_service(file):
+    assert rooms_imported(file) <= {"types", "errors", "client"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=named)

@@ -115,12 +115,16 @@ def inspect(
 
 def serve(
     models: ModelsOption = MODELS,
-    version: VersionOption = None,
+    version: Annotated[
+        str | None,
+        typer.Option("--version", help="A version that is served to the end; default: what is in production, always."),
+    ] = None,
     host: Annotated[str | None, typer.Option("--host", help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, max=256, help="Processes that answer.")] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Answer over HTTP; the API page is at /docs.
+    """Answer over HTTP; the API page is at /docs. What is promoted or rolled back goes live without a restart.
 
     Example: nextcart serve --port 8080
     """
@@ -128,7 +132,8 @@ def serve(
     from nextcart.serving.server import serve as run
 
     settings = load_settings(config)
-    given = {key: value for key, value in {"host": host, "port": port}.items() if value is not None}
+    asked = {"host": host, "port": port, "workers": workers}
+    given = {key: value for key, value in asked.items() if value is not None}
     run(settings.model_copy(update={"serving": settings.serving.model_copy(update=given)}), models, version)
 
 

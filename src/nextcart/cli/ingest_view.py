@@ -21,6 +21,8 @@ def print_summary(summary: IngestSummary) -> None:
         out.print(f"show every reject: {summary.show_rejects}", markup=False, soft_wrap=True)
     if summary.already_there:
         out.print(f"nothing added: every file was already ingested into '{summary.split}'")
+    if summary.erased:
+        out.print(f"{counted(summary.erased, 'event')} of erased sessions dropped")
     out.print(
         f"{summary.split}: {counted(summary.events, 'event')}, {counted(summary.sessions, 'session')} "
         f"({summary.short_sessions:,} short), {counted(summary.items, 'item')}, "

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nextcart.cli import asking, comparing, data, demo, reporting, training, tuning, versions
+from nextcart.cli import asking, comparing, data, demo, erasing, reporting, training, tuning, versions
 from nextcart.cli.output import err
 from nextcart.errors import NextcartError
 
@@ -37,6 +37,7 @@ app.command()(versions.promote)
 app.command()(versions.rollback)
 app.command()(asking.serve)
 app.command()(data.synth)
+app.command()(erasing.erase)
 
 
 def _print_version(wanted: bool) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nextcart.evaluation.report import Evaluation
     from nextcart.repository.manifest import Manifest
 
-RESTART = "a running 'nextcart serve' keeps the version that it began with: start it again"
+LIVE = "a running 'nextcart serve' answers with it in a moment, unless it was started with --version"
 
 
 def models(models: ModelsOption = MODELS, json: JsonOption = False) -> None:
@@ -95,7 +95,7 @@ def promote(
     if json:
         print_json(aliases.model_dump())
         return
-    out.print(f"production: {aliases.production}\nprevious: {aliases.previous or 'none'}\n{RESTART}")
+    out.print(f"production: {aliases.production}\nprevious: {aliases.previous or 'none'}\n{LIVE}")
 
 
 def rollback(models: ModelsOption = MODELS, json: JsonOption = False) -> None:
@@ -111,7 +111,7 @@ def rollback(models: ModelsOption = MODELS, json: JsonOption = False) -> None:
     if json:
         print_json({**aliases.model_dump(), "replaced": replaced})
         return
-    out.print(f"production: {aliases.production}\nprevious: none\n{RESTART}")
+    out.print(f"production: {aliases.production}\nprevious: none\n{LIVE}")
     if replaced:
         where = () if models == MODELS else ("--models", str(models))
         undo = shlex.join(("nextcart", "promote", replaced, *where))

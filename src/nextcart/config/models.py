@@ -139,7 +139,8 @@ def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 class BoughtTogetherConfig(Section):
     """Complements: items carted or ordered in one session, scored by a shrunk conditional probability.
 
-    score(b | a) = n(a, b) / (n(a) + shrinkage) / p(b) ** popularity_power, p(b) being the share of baskets with b.
+    score(b | a) = (n(a, b) + shrinkage * p(b)) / (n(a) + shrinkage) / p(b) ** popularity_power, p(b) being the share of
+    baskets with b.
     """
 
     window_hours: PositiveReal = 336.0
@@ -147,7 +148,10 @@ class BoughtTogetherConfig(Section):
     min_support: Positive = 1
     """Sessions that must hold a pair before it counts."""
     shrinkage: NotNegative = 10.0
-    """Added to the support of the asked item: a pair seen 3 times of 3 is not certain."""
+    """The share is drawn to that of all baskets as if by so many: a pair seen 3 times of 3 is not certain."""
+    size_power: Share = 0.5
+    """A pair counts (distinct items of its basket - 1) ** -size_power: 1 lets each item of a basket give a whole vote,
+    shared by the others; 0 counts every pair alike."""
     popularity_power: Share = 0.0
     """Correction for popularity: 0 is the plain conditional probability, 1 the lift."""
     max_basket_events: Positive = 200

@@ -72,13 +72,15 @@ class EventLogConfig(Section):
     """So many of the newest ``event_id`` are remembered, over restarts too: a repeated one adds nothing."""
     max_pending: Positive = 20_000
     """The most events that may wait for the disk; further ones are answered 503."""
+    exposure_share: Share = 1.0
+    """The share of sessions whose recommendations are written to the exposures, with the answer's request id."""
 
 
 class SwapConfig(Section):
     """How promoted versions go live."""
 
-    poll_seconds: PositiveReal = 1.0
-    """How often each worker looks for a promoted version and for changed rules."""
+    poll_seconds: PositiveReal = 0.5
+    """How often each worker looks for a promoted version."""
     candidate_share: Share = 0.0
     """The share of sessions that the alias ``candidate`` answers; always the same sessions."""
 

@@ -11,7 +11,7 @@ from nextcart.evaluation.report import Evaluation
 from nextcart.evaluation.sources import Bin, RankerLook
 from nextcart.events.page import Spec, drawable
 from nextcart.events.profile_text import share_text
-from nextcart.models.recommender import MODEL_NAMES
+from nextcart.models.fitting import MODEL_NAMES
 
 Rows = list[dict[str, object]]
 AnyChart = alt.Chart | alt.LayerChart | alt.FacetChart

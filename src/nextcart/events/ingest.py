@@ -24,6 +24,7 @@ from nextcart.events.sources import RawFile, open_raw
 from nextcart.events.staging import Checks, Staged, stage
 from nextcart.events.store import Store, connect
 from nextcart.events.summary import IngestSummary, summarise
+from nextcart.events.tombstones import drop_erased
 from nextcart.events.writing import Writer, writer
 from nextcart.types import DAY_MS, TYPE_NAMES, Progress, no_progress
 
@@ -175,8 +176,8 @@ def _add(held: Writer, order: _Order, files: Sequence[RawFile]) -> StoreManifest
         _ways(held, order) as ways,
     ):
         id_types, staged = _stage(connection, ways, held, order, files)
-        kept, facts = _merge(connection, ways, held, order, staged)
-    new = [_source(part, events, order) for part, events in zip(staged, kept, strict=True)]
+        kept, erased, facts = _merge(connection, ways, held, order, staged)
+    new = [_source(*counted, order) for counted in zip(staged, kept, erased, strict=True)]
     for part, source in zip(staged, new, strict=True):
         if part.rejects_path and source.rejects_file:
             held.place(part.rejects_path, source.rejects_file)
@@ -184,14 +185,16 @@ def _add(held: Writer, order: _Order, files: Sequence[RawFile]) -> StoreManifest
     splits = {name: there for name, there in before.splits.items() if name not in stale} if before else {}
     sources = (*(before.sources if before else ()), *new)
     made = before.split if before and not stale else None
+    erasures = before.erasures if before else None
     manifest = StoreManifest(
         session_type=id_types[0],
         aid_type=id_types[1],
-        fingerprint=fingerprint(sources, *id_types, made),
+        fingerprint=fingerprint(sources, *id_types, made, erasures),
         next_position=staged[-1].base + staged[-1].positions,
         sources=sources,
         splits={**splits, order.split: facts},
         split=made,
+        erasures=erasures,
     )
     held.commit(manifest)
     return manifest
@@ -199,17 +202,25 @@ def _add(held: Writer, order: _Order, files: Sequence[RawFile]) -> StoreManifest
 
 def _merge(
     connection: duckdb.DuckDBPyConnection, ways: _Ways, held: Writer, order: _Order, staged: Sequence[Staged]
-) -> tuple[list[int], SplitFacts]:
-    """Put the staged events into place; gives the events kept of each file, and the split as it will be."""
+) -> tuple[list[int], list[int], SplitFacts]:
+    """Put the staged events into place.
+
+    Gives the events kept of each file, those of them that were dropped as of erased sessions, and the split to be.
+    """
     known = held.manifest.splits.get(order.split) if held.manifest else None
     files = list(known.files) if known else []
     merged, kept = ways.merge(connection, staged, held.staging, held.root, known, order.progress)
+    merged, erased = drop_erased(connection, held, staged, merged)
     name = f"events/{order.split}/{staged[0].base:012d}-{staged[0].file.sha256[:12]}"
     for number, part in enumerate(merged):
         path = f"{name}-{number:04d}.parquet"
         held.place(part, path)
         files.append(stored_file(connection, held.root, path))
-    return kept, count_split(connection, held.root, files, order.config.min_events)
+    if not files:
+        raise InputError(
+            f"{staged[0].file.path}: holds no events but those of erased sessions; there is nothing to add"
+        )
+    return kept, erased, count_split(connection, held.root, files, order.config.min_events)
 
 
 def _stage(
@@ -262,7 +273,7 @@ def _remedy(rejects: Mapping[Reason, int]) -> str:
     return REMEDIES.get(next(iter(rejects)), "repair the file")
 
 
-def _source(part: Staged, events: int, order: _Order) -> Source:
+def _source(part: Staged, kept: int, erased: int, order: _Order) -> Source:
     file = part.file
     name = re.sub(r"[^A-Za-z0-9._-]", "_", file.path.name)[-80:]
     rejects_file = f"rejects/{name}-{order.split}-{file.sha256[:12]}.parquet" if part.rejects_path else None
@@ -275,9 +286,10 @@ def _source(part: Staged, events: int, order: _Order) -> Source:
         types=order.types,
         first_position=part.base,
         positions=part.positions,
-        events=events,
-        duplicates=part.accepted - events,
+        events=kept - erased,
+        duplicates=part.accepted - kept,
         empty_sessions=part.empty_sessions,
         rejects=part.rejects,
         rejects_file=rejects_file,
+        erased=erased,
     )

@@ -59,7 +59,7 @@ def merge(
 
         with watched(connection, told, "sort events", accepted // len(parts)):
             written = _write(connection, f"({raw}{limits})", target, root, known)
-        counts = _counts(connection, staged, target) if written else [0] * len(staged)
+        counts = counts_of(connection, staged, target) if written else [0] * len(staged)
         files += [target] if written else []
         kept = [a + b for a, b in zip(kept, counts, strict=True)]
         done += written
@@ -113,7 +113,7 @@ def _write(connection: duckdb.DuckDBPyConnection, raw: str, target: Path, root: 
     return written
 
 
-def _counts(connection: duckdb.DuckDBPyConnection, staged: Sequence[Staged], file: Path) -> list[int]:
+def counts_of(connection: duckdb.DuckDBPyConnection, staged: Sequence[Staged], file: Path) -> list[int]:
     """How many events of each staged file a merged file has."""
     each = ", ".join(f"count(*) filter (position between {p.base} and {p.base + p.positions - 1})" for p in staged)
     return list(connection.execute(f"select {each} from {parquet([file])}").fetchall()[0])

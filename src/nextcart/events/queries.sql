@@ -328,17 +328,20 @@ near as (
     from bought as a join bought as b on b.session = a.session
     where b.aid <> a.aid and abs(b.ts - a.ts) <= $window_ms
 ),
+sizes as (
+    select session, count(distinct aid) as items from bought group by session
+),
 together as (
-    select aid, neighbour, count(*) as sessions
-    from near
-    group by aid, neighbour
+    select near.aid, near.neighbour, sum(pow(sizes.items - 1, -$size_power)) as weight
+    from near join sizes on sizes.session = near.session
+    group by near.aid, near.neighbour
     having count(*) >= $min_support
 ),
 scored as (
     select
         together.aid,
         together.neighbour,
-        together.sessions::double / (a.sessions + $shrinkage)
+        (together.weight + $shrinkage * b.sessions / baskets.sessions) / (a.sessions + $shrinkage)
             / pow(b.sessions::double / baskets.sessions, $popularity_power) as weight
     from together
         join support as a on a.aid = together.aid

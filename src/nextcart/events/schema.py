@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from datetime import date
 from typing import Annotated, Literal
 
 import msgspec
@@ -11,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nextcart.types import Id, IdType
 
-SCHEMA_VERSION = 1
-"""Version of the store's layout; a store of a newer version is refused."""
+SCHEMA_VERSION = 2
+"""Version of the store's layout; a store of a newer version is refused. 2 added ``erasures``; 1 is read as it is."""
 
 SplitName = Literal["train", "test", "train_split", "val_split"]
 SPLITS: tuple[SplitName, ...] = ("train", "test", "train_split", "val_split")
@@ -100,6 +101,8 @@ class Source(_Facts):
     """Rejected records by reason."""
     rejects_file: str | None
     """Parquet file of the rejected records, relative to the store's folder."""
+    erased: int = 0
+    """Events that were dropped when the file was ingested: of sessions that had been erased."""
 
 
 class SplitRecord(_Facts):
@@ -110,6 +113,30 @@ class SplitRecord(_Facts):
     """The quantile, or the number of days."""
     cut_ts: int
     """Unix milliseconds where the training part ends."""
+
+
+class Erasure(_Facts):
+    """One run that removed sessions; which ones is written nowhere."""
+
+    on: date
+    """Day of the run, UTC."""
+    sessions: int
+    """Sessions that the store held of those asked for."""
+    events: int
+    """Events that were removed, from all splits."""
+    mark: str
+    """Random: no two erasures are equal, so that no two stores that lost different sessions have one fingerprint."""
+
+
+class Erasures(_Facts):
+    """What was erased, in such a way that an ingest knows an erased session when a file brings it again."""
+
+    salt: str
+    """Random, one a store; stands before each id that is digested."""
+    file: str
+    """Parquet file of the digests of all erased sessions, relative to the store's folder."""
+    runs: tuple[Erasure, ...] = ()
+    """Runs that found something, oldest first."""
 
 
 class StoreManifest(_Facts):
@@ -125,13 +152,25 @@ class StoreManifest(_Facts):
     sources: tuple[Source, ...]
     splits: Mapping[SplitName, SplitFacts]
     split: SplitRecord | None = None
+    erasures: Erasures | None = None
 
 
-def fingerprint(sources: Iterable[Source], session_type: IdType, aid_type: IdType, split: SplitRecord | None) -> str:
-    """Digest of what decides the store's events: its sources in their order, the types of its ids, the split."""
-    digest = hashlib.sha256(f"{SCHEMA_VERSION} {session_type} {aid_type}\n".encode())
+def fingerprint(
+    sources: Iterable[Source],
+    session_type: IdType,
+    aid_type: IdType,
+    split: SplitRecord | None,
+    erasures: Erasures | None = None,
+) -> str:
+    """Digest of what decides the store's events: sources in their order, types of ids, what was erased, the split."""
+    # The 1 is the layout of the first stores: equal data keep their fingerprint in a newer layout.
+    digest = hashlib.sha256(f"1 {session_type} {aid_type}\n".encode())
+    erased = 0
     for source in sources:
-        digest.update(source.model_dump_json(exclude={"name", "rejects_file"}).encode() + b"\n")
+        digest.update(source.model_dump_json(exclude={"name", "rejects_file", "erased"}).encode() + b"\n")
+        erased += source.erased
+    if erasures is not None and (erasures.runs or erased):
+        digest.update(erasures.model_dump_json(include={"salt", "runs"}).encode() + b"\n")
     if split is not None:
         digest.update(split.model_dump_json().encode())
     return digest.hexdigest()[:32]

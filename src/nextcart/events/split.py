@@ -179,7 +179,7 @@ def _record(way: _Way, manifest: StoreManifest, config: SplitConfig) -> SplitRec
 
 
 def _write_parts(held: Writer, way: _Way, manifest: StoreManifest, record: SplitRecord) -> None:
-    print_of_all = fingerprint(manifest.sources, manifest.session_type, manifest.aid_type, record)
+    print_of_all = fingerprint(manifest.sources, manifest.session_type, manifest.aid_type, record, manifest.erasures)
     splits = dict(manifest.splits)
     for name, facts in way.write(record, print_of_all[:16]).items():
         if facts is None:

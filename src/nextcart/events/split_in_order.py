@@ -139,7 +139,7 @@ def cut_files(
         stem = Path(file.path).stem
         parts = {name: Part(folder / f"{name}-{stem}.parquet") for name in DERIVED_SPLITS}
         with ExitStack() as stack:
-            written = {name: _Written(part.path, stack) for name, part in parts.items()}
+            written = {name: Written(part.path, stack) for name, part in parts.items()}
             for batch in whole_sessions(root / file.path):
                 for name, (lengths, mask) in zip(DERIVED_SPLITS, _sides(batch, rule), strict=True):
                     if not lengths.any():
@@ -212,8 +212,8 @@ def _count(part: Part, kept: pa.RecordBatch, min_events: int) -> None:
 
 
 @dataclass(slots=True)
-class _Written:
-    """A file of the store, begun with its first events."""
+class Written:
+    """A file of the store, begun with its first events; there is none where no event comes."""
 
     path: Path
     stack: ExitStack
@@ -222,12 +222,14 @@ class _Written:
     rows: int = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
+        """Append events, which come behind those before."""
         self.waiting.append(batch)
         self.rows += len(batch)
         if self.rows >= ROWS_PER_GROUP:
             self.flush()
 
     def flush(self) -> None:
+        """Write what waits; the last call before the stack ends."""
         if not self.rows:
             return
         table = pa.Table.from_batches(self.waiting)

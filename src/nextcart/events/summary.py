@@ -50,6 +50,7 @@ class IngestSummary:
         files: one entry a raw file, in the order given.
         added_events: events added by this run.
         duplicates: events of this run that its files or the split already had.
+        erased: events of this run that were dropped, since their sessions were erased.
         rejects: records rejected in this run, by reason, most frequent first.
         show_rejects: shell command that shows every rejected record of the store; None where no file has any.
         empty_sessions: lines of this run with an empty list of events.
@@ -71,6 +72,7 @@ class IngestSummary:
     files: tuple[FileSummary, ...]
     added_events: int
     duplicates: int
+    erased: int
     rejects: Mapping[str, int]
     show_rejects: str | None
     empty_sessions: int
@@ -113,6 +115,7 @@ def summarise(
         files=files,
         added_events=sum(source.events for source in new),
         duplicates=sum(source.duplicates for source in new),
+        erased=sum(source.erased for source in new),
         rejects=dict(rejects.most_common()),
         show_rejects=reading_command(root) if any(file.first_rejects for file in files) else None,
         empty_sessions=sum(source.empty_sessions for source in new),

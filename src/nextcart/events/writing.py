@@ -11,12 +11,12 @@ from pathlib import Path
 
 from nextcart.errors import StoreError
 from nextcart.events.lock import LOCK, drop_lock, held
-from nextcart.events.schema import SPLITS, StoreManifest
+from nextcart.events.schema import SCHEMA_VERSION, SPLITS, StoreManifest
 from nextcart.events.sources import writing_to
 from nextcart.events.store import ARRAYS, MANIFEST, read_manifest
 
 STAGING = "staging"
-_DATA_FOLDERS = ("events", "rejects")
+_DATA_FOLDERS = ("events", "rejects", "erased")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class Writer:
     def commit(self, manifest: StoreManifest) -> None:
         """Make ``manifest`` the store's, in one rename, and drop the training arrays of splits that are now others."""
         staged = self.staging / MANIFEST
+        manifest = manifest.model_copy(update={"schema_version": SCHEMA_VERSION})
         staged.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
         sync(staged)
         staged.rename(self.root / MANIFEST)
@@ -54,6 +55,10 @@ class Writer:
             if before.get(name) != manifest.splits.get(name):
                 for folder in (self.root / ARRAYS).glob(f"*{name}-*"):
                     shutil.rmtree(folder, ignore_errors=True)
+
+    def clear(self) -> None:
+        """Remove now the files that the last commit dropped, which else stay for those who read them."""
+        _clear_data(self.root, read_manifest(self.root))
 
 
 @contextmanager
@@ -97,6 +102,10 @@ def _refuse_others_files(root: Path) -> None:
 
 def _clean(root: Path, manifest: StoreManifest | None) -> None:
     shutil.rmtree(root / STAGING, ignore_errors=True)
+    _clear_data(root, manifest)
+
+
+def _clear_data(root: Path, manifest: StoreManifest | None) -> None:
     listed = set(_listed(manifest)) if manifest else set()
     for folder in _DATA_FOLDERS:
         for file in (root / folder).rglob("*"):
@@ -108,6 +117,8 @@ def _listed(manifest: StoreManifest) -> Iterator[str]:
     for facts in manifest.splits.values():
         yield from (file.path for file in facts.files)
     yield from (source.rejects_file for source in manifest.sources if source.rejects_file)
+    if manifest.erasures:
+        yield manifest.erasures.file
 
 
 def sync(path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from nextcart.kernels.topk import push, sort_heap
-from nextcart.types import Float32s, Int32s, Int64s, UInt8s
+from nextcart.types import Float32s, Float64s, Int32s, Int64s, UInt8s
 
 MS_PER_HOUR = 3_600_000.0
 CLOSES, OPENS = 1, 2
@@ -174,6 +174,7 @@ def basket_neighbours(
     starts: Int64s,
     positions: Int64s,
     support: Int64s,
+    session_weights: Float64s,
     window_ms: float,
     min_support: int,
     shrinkage: float,
@@ -185,11 +186,13 @@ def basket_neighbours(
 ) -> None:
     """For items ``first`` to ``stop``: what stands with them in a basket, by shrunk conditional probability.
 
-    A pair counts once a session, in whichever order, when its events are at most ``window_ms`` apart.
-    score(b | a) = n(a, b) / (n(a) + shrinkage) / (n(b) / n_baskets) ** popularity_power.
+    A pair counts once a session, in whichever order, when its events are at most ``window_ms`` apart, and as much as
+    ``session_weights`` (n_sessions,) says. With p(b) = n(b) / n_baskets,
+    score(b | a) = (n(a, b) + shrinkage * p(b)) / (n(a) + shrinkage) / p(b) ** popularity_power.
     """
     n_items = len(starts) - 1
     count = np.zeros(n_items, np.int32)
+    weight = np.zeros(n_items, np.float64)
     counted_in = np.full(n_items, -1, np.int32)
     touched = np.empty(n_items, np.int32)
     for a in range(first, stop):
@@ -207,6 +210,7 @@ def basket_neighbours(
                             touched[n_touched] = b
                             n_touched += 1
                         count[b] += 1
+                        weight[b] += session_weights[s]
                     j += direction
         best_weights, best_items = out_weights[a], out_items[a]
         size = 0
@@ -214,18 +218,23 @@ def basket_neighbours(
             b = touched[i]
             if count[b] >= min_support:
                 share = support[b] / n_baskets
-                score = count[b] / (support[a] + shrinkage) / share**popularity_power
+                score = (weight[b] + shrinkage * share) / (support[a] + shrinkage) / share**popularity_power
                 size = push(best_weights, best_items, size, np.float32(score), b)
             count[b] = 0
+            weight[b] = 0.0
             counted_in[b] = -1
         sort_heap(best_weights, best_items, size)
         out_sizes[a] = size
 
 
 @njit(cache=True, nogil=True)
-def basket_support(offsets: Int64s, items: Int32s, n_items: int) -> tuple[Int64s, Int32s]:
-    """How many sessions hold each item (n_items,), and the session of each event (n_events,)."""
+def basket_support(offsets: Int64s, items: Int32s, n_items: int) -> tuple[Int64s, Int32s, Int64s]:
+    """How many sessions hold each item, the session of each event, and how many distinct items each session holds.
+
+    Shapes (n_items,), (n_events,) and (n_sessions,).
+    """
     support = np.zeros(n_items, np.int64)
+    sizes = np.zeros(len(offsets) - 1, np.int64)
     last = np.full(n_items, -1, np.int32)
     session_of = np.empty(len(items), np.int32)
     for s in range(len(offsets) - 1):
@@ -234,7 +243,8 @@ def basket_support(offsets: Int64s, items: Int32s, n_items: int) -> tuple[Int64s
             if last[items[e]] != s:
                 last[items[e]] = s
                 support[items[e]] += 1
-    return support, session_of
+                sizes[s] += 1
+    return support, session_of, sizes
 
 
 @njit(cache=True, nogil=True)

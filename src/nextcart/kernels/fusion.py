@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from nextcart.kernels.scoring import EMPTY, new_table, slot_of, span
-from nextcart.kernels.topk import push, sort_heap
+from nextcart.kernels.topk import insert
 from nextcart.types import Float32s, Int32s, Int64s, UInt8s
 
 
@@ -53,11 +53,31 @@ def fuse_ranks(
         size = 0
         for t in range(n_touched):
             slot = touched[t]
-            size = push(best_scores, best_items, size, np.float32(total[slot]), table[slot])
-        sort_heap(best_scores, best_items, size)
+            size = insert(best_scores, best_items, size, np.float32(total[slot]), table[slot])
         for i in range(size):
             out_sources[s, i] = sources[slot_of(table, out_items[s, i])]
     return out_items, out_scores, out_sources
+
+
+@njit(cache=True, nogil=True)
+def list_lengths(items: Int32s) -> Int64s:
+    """How many items each of the lists ``items`` (n, k) holds before its padding."""
+    lengths = np.empty(len(items), np.int64)
+    for s in range(len(items)):
+        size = items.shape[1]
+        while size > 0 and items[s, size - 1] < 0:
+            size -= 1
+        lengths[s] = size
+    return lengths
+
+
+@njit(cache=True, nogil=True)
+def any_short(items: Int32s) -> bool:
+    """Whether a list of ``items`` (n, k) is shorter than k."""
+    short = False
+    for s in range(len(items)):
+        short = short or items[s, -1] < 0
+    return short
 
 
 @njit(cache=True, nogil=True)

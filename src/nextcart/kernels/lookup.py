@@ -107,3 +107,13 @@ def pad_texts(offsets: Int64s, data: UInt8s, width: int) -> UInt8s:
         for j in range(min(width, offsets[i + 1] - offsets[i])):
             out[i, j] = data[offsets[i] + j]
     return out
+
+
+@njit(cache=True, nogil=True)
+def in_order(offsets: Int64s, ts: Int64s) -> bool:
+    """Whether the times of each session never fall."""
+    for s in range(len(offsets) - 1):
+        for e in range(offsets[s] + 1, offsets[s + 1]):
+            if ts[e] < ts[e - 1]:
+                return False
+    return True

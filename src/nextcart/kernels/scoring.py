@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from nextcart.kernels.topk import push, sort_heap
+from nextcart.kernels.topk import insert, push, sort_heap, worse
 from nextcart.types import Float32s, Int32s, Int64s, UInt8s
 
 EMPTY = -1
 GOLDEN = 0x9E3779B1
+LINE = 16
+"""Rows or weights that memory gives at a time."""
 
 
 @njit(cache=True, nogil=True)
@@ -60,10 +62,12 @@ def score_neighbours(
     banned: Int32s,
     allow_offsets: Int64s,
     allowed: Int32s,
+    blocked: UInt8s,
 ) -> tuple[Int32s, Float32s]:
     """Sum the neighbours of each session's last events: weight * decay ** i * type weight, i from the newest.
 
-    An empty ``allow_offsets`` allows all items, an empty ``ban_offsets`` bans none.
+    An empty ``allow_offsets`` allows all items, an empty ``ban_offsets`` bans none, nor does an empty ``blocked``,
+    which else holds a 1 for each row that must not come.
     """
     n = len(offsets) - 1
     out_items = np.full((n, k), EMPTY, np.int32)
@@ -76,9 +80,16 @@ def score_neighbours(
         for e in range(start, stop):
             if items[e] >= 0:
                 entries += neighbour_offsets[items[e] + 1] - neighbour_offsets[items[e]]
-        table = new_table(entries)
+        for e in range(start, stop):
+            if items[e] >= 0:
+                # Never negative, but looked at: memory is then waited for once, not list after list in the loop below.
+                for j in range(neighbour_offsets[items[e]], neighbour_offsets[items[e] + 1], LINE):
+                    if neighbour_items[j] < 0 or neighbour_weights[j] < 0.0:
+                        entries += 1
+        # Twice the room that is needed: where fewer rows collide, fewer branches are guessed wrong.
+        table = new_table(2 * entries)
         total = np.zeros(len(table), np.float64)
-        touched = np.empty(entries, np.int32)
+        touched = np.empty(entries + 1, np.int32)
         n_touched = 0
         for b in range(ban_start, ban_stop):
             table[slot_of(table, banned[b])] = banned[b]
@@ -91,18 +102,21 @@ def score_neighbours(
                 continue
             for j in range(neighbour_offsets[row], neighbour_offsets[row + 1]):
                 slot = slot_of(table, neighbour_items[j])
-                if table[slot] == EMPTY:
-                    table[slot] = neighbour_items[j]
-                    touched[n_touched] = slot
-                    n_touched += 1
+                # Without a branch, which would often be guessed wrong.
+                touched[n_touched] = slot
+                n_touched += table[slot] == EMPTY
+                table[slot] = neighbour_items[j]
                 total[slot] += weight * neighbour_weights[j]
         best_scores, best_items = out_scores[s], out_items[s]
         size = 0
         for t in range(n_touched):
             slot = touched[t]
-            if _may_come(allow_offsets, allowed, s, table[slot]):
-                size = push(best_scores, best_items, size, np.float32(total[slot]), table[slot])
-        sort_heap(best_scores, best_items, size)
+            row, score = table[slot], np.float32(total[slot])
+            # Whether it may come is looked up only where it would: that memory is far.
+            if (size < k or worse(best_scores[k - 1], best_items[k - 1], score, row)) and (
+                _may_come(allow_offsets, allowed, s, row) and not _holds_one(blocked, row)
+            ):
+                size = insert(best_scores, best_items, size, score, row)
     return out_items, out_scores
 
 
@@ -116,6 +130,7 @@ def take_top(
     banned: Int32s,
     allow_offsets: Int64s,
     allowed: Int32s,
+    blocked: UInt8s,
 ) -> tuple[Int32s, Float32s]:
     """The first ``k`` entries of one list for each of ``n`` sessions, past those that must not come."""
     out_items = np.full((n, k), EMPTY, np.int32)
@@ -127,6 +142,8 @@ def take_top(
             if size == k:
                 break
             row = list_items[j]
+            if _holds_one(blocked, row):
+                continue
             if table[slot_of(table, row)] == EMPTY and _may_come(allow_offsets, allowed, s, row):
                 out_items[s, size], out_scores[s, size] = row, list_scores[j]
                 size += 1
@@ -282,6 +299,12 @@ def span(offsets: Int64s, s: int) -> tuple[int, int]:
 def _may_come(allow_offsets: Int64s, allowed: Int32s, s: int, row: int) -> bool:
     """Whether the allow list, where there is one, holds the item."""
     return len(allow_offsets) == 0 or holds(allowed, allow_offsets[s], allow_offsets[s + 1], row)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _holds_one(mask: UInt8s, row: int) -> bool:
+    """Whether the mask of all rows, where there is one, holds a 1 for the row."""
+    return len(mask) > 0 and mask[row] != 0
 
 
 @njit(cache=True, nogil=True)

@@ -1,4 +1,4 @@
-"""Choosing the best: a bounded heap whose order is total (higher score, then smaller row)."""
+"""Choosing the best: a bounded heap, or a bounded list, whose order is total (higher score, then smaller row)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,26 @@ from nextcart.types import Float32s, Int32s
 def worse(score_a: float | np.float32, row_a: int, score_b: float | np.float32, row_b: int) -> bool:
     """Whether a ranks after b."""
     return bool(score_a < score_b or (score_a == score_b and row_a > row_b))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def insert(scores: Float32s, rows: Int32s, size: int, score: float | np.float32, row: int) -> int:
+    """Offer one candidate to a list of capacity ``len(scores)``, best first; the new size.
+
+    For some dozen places a heap, whose branches cannot be foreseen, takes three times as long.
+    """
+    place = size
+    if size < len(scores):
+        size += 1
+    else:
+        place -= 1
+        if size == 0 or not worse(scores[place], rows[place], score, row):
+            return size
+    while place > 0 and worse(scores[place - 1], rows[place - 1], score, row):
+        scores[place], rows[place] = scores[place - 1], rows[place - 1]
+        place -= 1
+    scores[place], rows[place] = score, row
+    return size
 
 
 @njit(cache=True, nogil=True)

@@ -1,24 +1,20 @@
-"""From the event store, or from sessions just received, to the columns that models work on."""
+"""From the event store to the columns that models work on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
-from itertools import chain
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nextcart.errors import InputError
-from nextcart.events.schema import Session, SplitName
+from nextcart.events.schema import SplitName
 from nextcart.events.store import Store
 from nextcart.models import kept_arrays
 from nextcart.models.model import TrainingArrays
 from nextcart.models.vocabulary import Vocabulary
-from nextcart.types import TYPE_NAMES, Id, Int64s, Progress, SessionBatch, no_progress
-
-TYPE_NUMBER = {name: number for number, name in enumerate(TYPE_NAMES)}
+from nextcart.types import Id, Int64s, Progress, SessionBatch, no_progress
 
 
 def training_arrays(store: Store, split: str, progress: Progress = no_progress) -> tuple[Vocabulary, TrainingArrays]:
@@ -88,26 +84,3 @@ def session_starts(sessions: pa.Array, done: int, before: Id | None) -> tuple[In
     begins = np.concatenate([[0], ends[:-1]]) + done
     goes_on = runs.values[0].as_py() == before
     return begins[int(goes_on) :], runs.values[-1].as_py()
-
-
-def session_batch(vocabulary: Vocabulary, sessions: Sequence[Session]) -> SessionBatch:
-    """Sessions as received, the events of each put in time order; events of equal time keep their order.
-
-    Raises:
-        InputError: a timestamp does not fit 64 bits.
-    """
-    offsets = np.zeros(len(sessions) + 1, np.int64)
-    np.cumsum([len(session.events) for session in sessions], out=offsets[1:])
-    events = list(chain.from_iterable(session.events for session in sessions))
-    items = vocabulary.rows([event.aid for event in events])
-    try:
-        ts = np.array([event.ts for event in events], np.int64)
-    except OverflowError:
-        worst = max((event.ts for event in events), key=abs)
-        raise InputError(f"ts {worst} does not fit 64 bits; give Unix milliseconds") from None
-    types = np.array([TYPE_NUMBER[event.type] for event in events], np.uint8)
-    if len(ts) > 1 and (ts[1:] < ts[:-1]).any():
-        owner = np.repeat(np.arange(len(sessions)), np.diff(offsets))
-        order = np.lexsort((ts, owner))
-        items, ts, types = items[order], ts[order], types[order]
-    return SessionBatch(offsets, items, ts, types)

@@ -21,7 +21,7 @@ NO_TS = np.empty(0, np.int64)
 
 
 class BoughtTogether:
-    """Complements of each item, by shrunk conditional probability corrected for popularity.
+    """Complements of each item: how likely they are in a basket with it, drawn to how likely they are in any.
 
     A basket is asked with all its items; none of them comes back.
 
@@ -45,11 +45,12 @@ class BoughtTogether:
             whole.offsets, whole.items, whole.ts, whole.types, int(EventType.CARTS), config.max_basket_events
         )
         starts, positions, _ = event_index(offsets, items, n, config.max_basket_events)
-        support, session_of = basket_support(offsets, items, n)
+        support, session_of, sizes = basket_support(offsets, items, n)
+        session_weights = np.maximum(sizes - 1, 1) ** -config.size_power
         n_baskets = int(np.count_nonzero(np.diff(offsets)))
         out_items = np.empty((n, config.top_n), np.int32)
         out_weights = np.empty((n, config.top_n), np.float32)
-        sizes = np.zeros(n, np.int32)
+        out_sizes = np.zeros(n, np.int32)
 
         def count(first: int, stop: int) -> None:
             basket_neighbours(
@@ -62,6 +63,7 @@ class BoughtTogether:
                 starts,
                 positions,
                 support,
+                session_weights,
                 config.window_hours * MS_PER_HOUR,
                 config.min_support,
                 config.shrinkage,
@@ -69,11 +71,11 @@ class BoughtTogether:
                 n_baskets,
                 out_items,
                 out_weights,
-                sizes,
+                out_sizes,
             )
 
         run_blocks("bought together", balanced_blocks(starts), options, count)
-        return cls(config, NeighbourLists.from_padded(out_items, out_weights, sizes))
+        return cls(config, NeighbourLists.from_padded(out_items, out_weights, out_sizes))
 
     def recommend(self, query: Query) -> Ranked:
         """Complements of each session's last carts and orders, or of its last item where it has none."""

@@ -15,7 +15,7 @@ from nextcart.models.bought_together import BoughtTogether
 from nextcart.models.covisitation import Covisitation
 from nextcart.models.item2vec import Item2vec
 from nextcart.models.model import Query
-from nextcart.models.permits import permits
+from nextcart.models.permits import past_blocked, permits, with_own_blocked
 from nextcart.models.session_neighbours import SessionNeighbours
 from nextcart.models.top_sellers import TopSellers
 from nextcart.types import Float32s, Int32s, Int64s, Ranked, Source, UInt8s
@@ -86,9 +86,9 @@ class Retrieval:
         sessions, width = query.sessions, self._config.list_length
         shape = (len(sessions), len(self._lists), width)
         list_items, list_scores = np.empty(shape, np.int32), np.empty(shape, np.float32)
-        wider = Query(sessions, width, query.banned, query.allowed, query.shared)
+        wider = Query(sessions, width, query.banned, query.allowed, query.shared, blocked=query.blocked)
         for place, each in enumerate(self._lists):
-            ranked = each.ask(wider)
+            ranked = past_blocked(each.ask, wider)
             list_items[:, place], list_scores[:, place] = ranked.items, ranked.scores
         offsets, items, sources = unite(
             sessions.offsets,
@@ -99,7 +99,7 @@ class Retrieval:
             self._config.history_events,
             int(Source.HISTORY),
             self._config.max_candidates,
-            *permits(query),
+            *permits(with_own_blocked(query)),
         )
         features = describe(
             sessions.offsets,

@@ -18,11 +18,11 @@ from nextcart.kernels.covisitation import MS_PER_HOUR
 from nextcart.models.arrays import session_starts, training_arrays
 from nextcart.models.bought_together import BoughtTogether
 from nextcart.models.covisitation import Covisitation
+from nextcart.models.fitting import FittedModel, Keep
 from nextcart.models.item2vec import Item2vec
 from nextcart.models.model import FitOptions, TrainingArrays
 from nextcart.models.neighbour_lists import NeighbourLists
 from nextcart.models.ranker_training import fit_ranking
-from nextcart.models.recommender import FittedModel, Keep
 from nextcart.models.session_neighbours import SessionNeighbours
 from nextcart.models.top_sellers import OVERALL, TopSellers
 from nextcart.models.vocabulary import Vocabulary
@@ -162,6 +162,7 @@ def _pairs(config: ModelsConfig) -> dict[str, float | bool]:
         "window_ms": pairs.window_hours * MS_PER_HOUR,
         "min_support": pairs.min_support,
         "shrinkage": pairs.shrinkage,
+        "size_power": pairs.size_power,
         "popularity_power": pairs.popularity_power,
         "top_n": pairs.top_n,
     }

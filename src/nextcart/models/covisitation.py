@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from nextcart.config import CovisitationConfig, MatrixConfig
 from nextcart.errors import InputError
 from nextcart.kernels.covisitation import MS_PER_HOUR, event_index, near_neighbours, two_hop_neighbours
+from nextcart.kernels.hybrid import Lists
 from nextcart.models.model import FitOptions, Query, TrainingArrays, load_model, save_model
 from nextcart.models.neighbour_lists import NeighbourLists, ranked_by
 from nextcart.models.parallel import balanced_blocks, run_blocks
@@ -83,6 +84,16 @@ class Covisitation:
 
         asked = f"{self.name} {matrix} {events} {decay} {type_weights}"
         return ranked_by(self.source, *best_permitted(query, asked, find))
+
+    def asked(self) -> tuple[Lists, int, float, tuple[float, float, float]]:
+        """The main matrix and how a session asks it, as `rank_hybrid` takes it."""
+        config = self.config
+        return (
+            self.matrices[MAIN].columns(),
+            config.query_events,
+            config.query_decay,
+            config.query_type_weights.as_tuple(),
+        )
 
     def similar(self, query: Query, matrix: str = MAIN) -> Ranked:
         """The neighbours of each session's last item, with their raw weights as scores."""

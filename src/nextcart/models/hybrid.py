@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
 from nextcart.config import HybridConfig
-from nextcart.kernels.fusion import fuse_ranks, hybrid_weights
+from nextcart.kernels.hybrid import rank_hybrid
 from nextcart.models.covisitation import Covisitation
 from nextcart.models.item2vec import Item2vec
 from nextcart.models.model import Query, load_model, save_model
-from nextcart.models.top_sellers import TopSellers
+from nextcart.models.neighbour_lists import NO_MASK
+from nextcart.models.permits import permits
+from nextcart.models.top_sellers import OVERALL, TopSellers
 from nextcart.types import Ranked, Source
+
+BITS = (int(Source.COVISITATION), int(Source.ITEM2VEC), int(Source.TOP_SELLERS))
 
 
 class Hybrid:
@@ -30,23 +33,29 @@ class Hybrid:
         self, config: HybridConfig, covisitation: Covisitation, item2vec: Item2vec, top_sellers: TopSellers
     ) -> None:
         self.config = config
-        self._members = (covisitation, item2vec, top_sellers)
-
-    def recommend(self, query: Query) -> Ranked:
-        """Sum of w_m / log2(rank_m + 1) over the candidates that each model brings."""
-        config, sessions = self.config, query.sessions
-        wider = replace(query, k=query.k * config.candidates_per_limit)
-        candidates = tuple(member.recommend(wider).items for member in self._members)
-        weights = hybrid_weights(
-            sessions.offsets,
-            sessions.types,
+        self._weighing = (
             (config.covisitation, config.item2vec, config.top_sellers),
             config.short_session_events,
             (config.short_covisitation, config.short_item2vec, 1.0),
             (config.intent_covisitation, config.intent_item2vec, 1.0),
         )
-        bits = (int(Source.COVISITATION), int(Source.ITEM2VEC), int(Source.TOP_SELLERS))
-        return Ranked(*fuse_ranks(candidates, weights, bits, query.k))
+        self._members = (covisitation.asked(), item2vec.asked(), top_sellers.lists[OVERALL])
+
+    def recommend(self, query: Query) -> Ranked:
+        """Sum of w_m / log2(rank_m + 1) over the candidates that each model brings."""
+        sessions = query.sessions
+        return Ranked(
+            *rank_hybrid(
+                (sessions.offsets, sessions.items, sessions.types),
+                query.k,
+                (query.limit or query.k) * self.config.candidates_per_limit,
+                *self._members,
+                self._weighing,
+                BITS,
+                permits(query),
+                NO_MASK if query.blocked is None else query.blocked.mask,
+            )
+        )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays by the names under which they are saved."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nextcart.config import Item2vecConfig
 from nextcart.errors import ArtifactCorrupt, RunFailed
+from nextcart.kernels.hybrid import Lists
 from nextcart.kernels.scoring import score_allowed
 from nextcart.kernels.skipgram import alias_table, train_sessions
 from nextcart.models.ann import nearest_of_all
@@ -94,6 +95,11 @@ class Item2vec:
             )
 
         return ranked_by(self.source, *best_permitted(query, self.name, find))
+
+    def asked(self) -> tuple[Lists, Float32s, int, float, float]:
+        """The lists, the vectors and how a session asks them, as `rank_hybrid` takes it."""
+        config = self.config
+        return self.neighbours.columns(), self.vectors, config.query_events, config.query_decay, config.cosine_power
 
     def similar(self, query: Query) -> Ranked:
         """The neighbours of each session's last item, with their cosines as scores."""

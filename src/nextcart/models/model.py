@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from nextcart.config import Section
 from nextcart.errors import ArtifactCorrupt
+from nextcart.models.blocked import Blocked
 from nextcart.models.shared import Shared
 from nextcart.types import Int64s, ItemLists, Objective, Progress, Ranked, SessionBatch, no_progress
 
@@ -63,6 +64,9 @@ class Query:
         allowed: rows that alone may come, ascending, a list a session; None allows all.
         shared: what others who ask about the same sessions have found already.
         objective: what the items are for; a ranker orders them for it.
+        blocked: rows that must not come in any list; None where an allow list leaves them out already.
+        limit: how many items the asker wants where ``k`` looks further, and by which a hybrid chooses how many
+            candidates it fuses; 0 for ``k``.
     """
 
     sessions: SessionBatch
@@ -71,6 +75,8 @@ class Query:
     allowed: ItemLists | None = None
     shared: Shared | None = None
     objective: Objective = "clicks"
+    blocked: Blocked | None = None
+    limit: int = 0
 
 
 class Model(Protocol):

@@ -8,11 +8,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from nextcart.kernels.hybrid import Lists
 from nextcart.kernels.scoring import score_neighbours
 from nextcart.models.model import frozen
 from nextcart.models.permits import Permits
 from nextcart.models.shared import Found
-from nextcart.types import Float32s, Int32s, Int64s, Ranked, SessionBatch, Source
+from nextcart.types import Float32s, Int32s, Int64s, Ranked, SessionBatch, Source, UInt8s
+
+NO_MASK: UInt8s = frozen(np.empty(0, np.uint8))
+"""What kernels take where no item is blocked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,10 @@ class NeighbourLists:
         items[at], packed[at] = neighbours, weights
         return cls(frozen(offsets), frozen(items), frozen(packed))
 
+    def columns(self) -> Lists:
+        """Offsets, items and weights, as kernels take them."""
+        return self.offsets, self.items, self.weights
+
     def arrays(self, prefix: str = "") -> dict[str, NDArray[Any]]:
         """The columns by the names under which they are saved."""
         return {f"{prefix}offsets": self.offsets, f"{prefix}items": self.items, f"{prefix}weights": self.weights}
@@ -89,6 +97,7 @@ class NeighbourLists:
             type_weights,
             k,
             *permitted,
+            NO_MASK,
         )
 
 

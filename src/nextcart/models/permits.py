@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
-from nextcart.kernels.scoring import first_permitted
+from nextcart.kernels.rules import drop_blocked
+from nextcart.kernels.scoring import first_permitted, join_lists
 from nextcart.models.model import Query
 from nextcart.models.shared import Found
-from nextcart.types import Int32s, Int64s, ItemLists
+from nextcart.types import Int32s, Int64s, ItemLists, Ranked
 
 NO_LISTS: tuple[Int64s, Int32s] = (np.empty(0, np.int64), np.empty(0, np.int32))
 
@@ -42,6 +44,35 @@ def best_permitted(query: Query, model: str, find: Callable[[int, Permits], Foun
     if query.banned is None and found[0].shape[1] == query.k:
         return found
     return first_permitted(*found, query.k, *permits(query))
+
+
+def past_blocked(ask: Callable[[Query], Ranked], query: Query) -> Ranked:
+    """What a list-maker answers, as if each blocked item had been banned by every session.
+
+    ``ask`` knows nothing of blocked items, and its shorter lists are the starts of its longer ones. It is asked for
+    more than ``query.k`` items, and again for twice as many while too few of them are left: the number of blocked
+    items makes no difference.
+    """
+    blocked = query.blocked
+    if blocked is None:
+        return ask(query)
+    most = query.k + blocked.count
+    width = min(2 * query.k, most)
+    while True:
+        found = ask(replace(query, k=width, blocked=None))
+        items, scores, sources, short = drop_blocked(found.items, found.scores, found.sources, blocked.mask, query.k)
+        if not short or width == most:
+            return Ranked(items, scores, sources)
+        width = min(2 * width, most)
+
+
+def with_own_blocked(query: Query) -> Query:
+    """The query whose sessions ban those of their own items that are blocked, too."""
+    blocked, sessions = query.blocked, query.sessions
+    if blocked is None:
+        return query
+    own = blocked.within(ItemLists(sessions.offsets, sessions.items))
+    return replace(query, banned=ItemLists(*join_lists(own.offsets, own.items, *_columns(query.banned))))
 
 
 def _columns(lists: ItemLists | None) -> tuple[Int64s, Int32s]:

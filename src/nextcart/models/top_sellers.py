@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nextcart.config import TopSellersConfig
 from nextcart.kernels.scoring import take_top
 from nextcart.models.model import FitOptions, Query, TrainingArrays, frozen, load_model, save_model
-from nextcart.models.neighbour_lists import ranked_by
+from nextcart.models.neighbour_lists import NO_MASK, ranked_by
 from nextcart.models.permits import permits
 from nextcart.types import DAY_MS, TYPE_NAMES, Float32s, Int32s, Objective, Ranked, Source
 
@@ -64,7 +64,7 @@ class TopSellers:
 
     def top(self, query: Query, name: str) -> Ranked:
         """One of the lists for each session: "overall" or an event type."""
-        items, scores = take_top(len(query.sessions), query.k, *self.lists[name], *permits(query))
+        items, scores = take_top(len(query.sessions), query.k, *self.lists[name], *permits(query), NO_MASK)
         return ranked_by(self.source, items, scores)
 
     def list_for(self, objective: Objective | None) -> str:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from nextcart.config import Section
 from nextcart.kernels.lookup import bytes_table, find_bytes, find_ints, int_table, pad_texts
 from nextcart.models.model import frozen, load_model, save_model
 from nextcart.types import UNKNOWN, Id, IdType, Int32s, Int64s, UInt8s
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 KIND = "vocabulary"
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
@@ -67,6 +69,8 @@ class Vocabulary:
 
     def rows_of_arrow(self, aids: pa.Array) -> Int32s:
         """The row of each id of an Arrow column, int64 or string, without a Python object an event."""
+        import pyarrow as pa
+
         if pa.types.is_integer(aids.type) != (self.id_type == "int64"):
             return np.full(len(aids), UNKNOWN, np.int32)
         if self.id_type == "int64":
@@ -79,7 +83,7 @@ class Vocabulary:
     def ids(self, rows: Int32s) -> list[Id]:
         """The ids of rows that the catalogue holds, in the shop's own form."""
         if self.id_type == "int64":
-            return cast(list[Id], self._ids[rows].tolist())
+            return cast(list[Id], self._ids.take(rows).tolist())
         width = self._ids.shape[1]
         texts = np.ascontiguousarray(self._ids[rows]).view(f"S{width}").ravel().tolist()
         return [text.decode() for text in texts]
@@ -108,6 +112,8 @@ class Vocabulary:
 
 def padded_texts(texts: pa.Array) -> UInt8s:
     """An Arrow string array as NUL-padded UTF-8, shape (n, longest)."""
+    import pyarrow as pa
+
     plain = texts.cast(pa.large_string())
     _, offsets_buffer, data_buffer = plain.buffers()
     offsets = np.frombuffer(offsets_buffer, np.int64)[plain.offset : plain.offset + len(plain) + 1]

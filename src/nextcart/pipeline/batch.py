@@ -14,7 +14,7 @@ import numpy as np
 
 from nextcart.errors import InputError, RunFailed
 from nextcart.events.readers import read_sessions
-from nextcart.models.arrays import session_batch
+from nextcart.models.received import session_batch
 from nextcart.models.recommender import FALLBACKS, Recommender
 from nextcart.types import Id, Mode, Objective, Progress, no_progress
 

@@ -16,9 +16,10 @@ from nextcart.evaluation.replay import Measured, replay
 from nextcart.evaluation.report import Protocol
 from nextcart.models.covisitation import Covisitation
 from nextcart.models.examples import fold_at
+from nextcart.models.fitting import FittedModel, Keep
 from nextcart.models.model import FitOptions, TrainingArrays
 from nextcart.models.ranker import Ranking
-from nextcart.models.recommender import FittedModel, Keep, Recommender
+from nextcart.models.recommender import Recommender
 from nextcart.models.session_neighbours import SessionNeighbours
 from nextcart.models.vocabulary import Vocabulary
 from nextcart.types import Float32s, SessionBatch

@@ -18,7 +18,8 @@ from nextcart.events.lock import drop_lock, held, held_if_free
 from nextcart.events.schema import SplitName
 from nextcart.events.store import Store
 from nextcart.events.writing import sync
-from nextcart.models.recommender import FittedModel, Recommender
+from nextcart.models.fitting import FittedModel
+from nextcart.models.recommender import Recommender
 from nextcart.repository.manifest import Environment
 from nextcart.types import Progress
 

@@ -10,7 +10,7 @@ import numpy as np
 from nextcart.errors import InputError
 from nextcart.events.schema import Event, Session
 from nextcart.events.store import Store
-from nextcart.models.arrays import session_batch
+from nextcart.models.received import session_batch
 from nextcart.models.recommender import FALLBACKS, Recommender
 from nextcart.types import TYPE_NAMES, Id, Mode, Objective, SessionBatch, Source
 

@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from nextcart.events.writing import sync
 from nextcart.repository.manifest import EVALUATIONS, MANIFEST, Artifact
 
 REMEDY = "run 'nextcart rollback' or train again"
+
+CHUNK_BYTES = 256 * 1024
 
 _WRITE_BITS = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
@@ -47,10 +49,18 @@ def artifact_paths(folder: Path, remedy: str = REMEDY) -> list[str]:
     return sorted(path for path in found if path != MANIFEST and not path.startswith(f"{EVALUATIONS}/"))
 
 
-def sha256_of(file: Path) -> str:
-    """The file's sha256 as 64 hexadecimal digits, read in chunks."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def no_pause() -> None:
+    """Go on at once."""
+
+
+def sha256_of(file: Path, pause: Callable[[], None] = no_pause) -> str:
+    """The file's sha256 as 64 hexadecimal digits, read in chunks, `pause` called after each."""
+    digest, chunk = hashlib.sha256(), memoryview(bytearray(CHUNK_BYTES))
+    with file.open("rb", buffering=0) as stream:
+        while count := stream.readinto(chunk):
+            digest.update(chunk[:count])
+            pause()
+    return digest.hexdigest()
 
 
 def describe(folder: Path) -> list[Artifact]:
@@ -86,8 +96,16 @@ def _array_text(file: Path) -> str:
     return f"{dtype} array of shape {shape}"
 
 
-def verify(folder: Path, artifacts: Sequence[Artifact], remedy: str = REMEDY) -> None:
+def verify(
+    folder: Path, artifacts: Sequence[Artifact], remedy: str = REMEDY, pause: Callable[[], None] = no_pause
+) -> None:
     """Check that a version's folder holds the artifacts of its manifest, byte for byte, and nothing else.
+
+    Args:
+        folder: the version's.
+        artifacts: what its manifest lists.
+        remedy: what the error says to do.
+        pause: called after each chunk that was read, so that what answers meanwhile has the processor.
 
     Raises:
         ArtifactCorrupt: names the first file that is missing, differs, is a link, or is not in the manifest.
@@ -99,7 +117,7 @@ def verify(folder: Path, artifacts: Sequence[Artifact], remedy: str = REMEDY) ->
                 raise ArtifactCorrupt(f"{folder.name}/{artifact.path} is missing; {remedy}")
             file = folder / artifact.path
             # The size alone often tells, and costs nothing.
-            if file.stat().st_size != artifact.bytes or sha256_of(file) != artifact.sha256:
+            if file.stat().st_size != artifact.bytes or sha256_of(file, pause) != artifact.sha256:
                 raise ArtifactCorrupt(f"{folder.name}/{artifact.path} differs from its manifest; {remedy}")
     except OSError as error:
         raise ArtifactCorrupt(f"{error.filename or folder} cannot be read ({error.strerror}); {remedy}") from None

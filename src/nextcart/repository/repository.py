@@ -139,8 +139,10 @@ class Repository:
         """
         return read_manifest(self._version_folder(version))
 
-    def folder(self, version: str, *, verify: bool = True) -> Path:
+    def folder(self, version: str, *, verify: bool = True, pause: Callable[[], None] = files.no_pause) -> Path:
         """The folder of a version's models, its files checked against the manifest unless `verify` is False.
+
+        `pause` is called after each chunk that was read, so that what answers meanwhile has the processor.
 
         Raises:
             VersionMissing: there is no such version.
@@ -148,7 +150,7 @@ class Repository:
         """
         folder = self._version_folder(version)
         if verify:
-            files.verify(folder, read_manifest(folder).artifacts)
+            files.verify(folder, read_manifest(folder).artifacts, pause=pause)
         return folder
 
     def evaluations(self, version: str) -> list[Evaluation]:

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version as installed_version
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
+from starlette.types import Receive, Scope, Send
 
 from nextcart.config import ServingConfig
+from nextcart.serving.access import with_cors
 from nextcart.serving.docs_page import add_docs_page
-from nextcart.serving.health import HealthRoutes
-from nextcart.serving.hot import HotLane, HotRoutes
-from nextcart.serving.items import ItemRoutes
-from nextcart.serving.live import LiveModel
-from nextcart.serving.openapi import openapi_document, request_body, responses
+from nextcart.serving.lane import Call, Lane, Route, headers_of
+from nextcart.serving.logs import FailureLog
+from nextcart.serving.openapi import openapi_document, operation
 from nextcart.serving.problems import install_handlers
-from nextcart.serving.schemas import (
-    BasketRequest,
-    BatchRequest,
-    BatchResponse,
-    HealthResponse,
-    ItemsResponse,
-    PlainResponse,
-    RecommendRequest,
-    RecommendResponse,
-)
+from nextcart.serving.routes.table import route_table
+from nextcart.serving.services import Services
+from nextcart.serving.upkeep import Upkeep
 
 _DESCRIPTION = """Recommendations for shops from anonymous sessions alone.
 
@@ -36,11 +30,16 @@ says what happened. Errors are problem documents (RFC 9457) that name the field.
 
 
 class Api(FastAPI):
-    """FastAPI with the project's OpenAPI document."""
+    """FastAPI with the project's OpenAPI document, and the lane before it."""
 
     def __init__(self, config: ServingConfig, **settings: Any) -> None:
         super().__init__(**settings)
         self._config = config
+        self.entry: Callable[[Scope, Receive, Send], Awaitable[None]] = super().__call__
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection, as ASGI has it."""
+        await self.entry(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document, made once."""
@@ -51,22 +50,28 @@ class Api(FastAPI):
         return self.openapi_schema
 
 
-def create_app(live: LiveModel, config: ServingConfig) -> FastAPI:
-    """An application that answers with `live`, which begins to load when the application starts.
+def create_app(services: Services) -> FastAPI:
+    """An application on services, whose model begins to load when the application starts.
 
     Args:
-        live: the version that answers; 503 until there is one.
-        config: the limits.
+        services: what answers; closed when the application ends.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         del app
-        live.start()
-        yield
+        services.live.start()
+        upkeep = asyncio.create_task(Upkeep(services).run())
+        try:
+            yield
+        finally:
+            upkeep.cancel()
+            with suppress(asyncio.CancelledError):
+                await upkeep
+            await services.close()
 
     app = Api(
-        config,
+        services.settings.serving,
         title="nextcart",
         version=installed_version("nextcart"),
         description=_DESCRIPTION,
@@ -75,55 +80,29 @@ def create_app(live: LiveModel, config: ServingConfig) -> FastAPI:
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,
+        # It would put the texts of exceptions into spans; `traces` has its own.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
     )
-    _add_recommend(app, HotRoutes(live, config))
-    _add_items(app, ItemRoutes(live, config))
-    _add_health(app, HealthRoutes(live))
+    table = route_table(services)
+    observers = (services.metrics.answered, services.traces.answered, FailureLog())
+    lane = Lane(table, app.entry, services.access, services.traces, observers)
+    for route in table:
+        _add(app, route, lane)
     add_docs_page(app)
     install_handlers(app)
+    app.entry = with_cors(lane, services.settings.access)
     return app
 
 
-def _add_recommend(app: FastAPI, hot: HotRoutes) -> None:
-    table = (
-        ("/v1/recommend", hot.recommend, RecommendRequest, RecommendResponse),
-        ("/v1/recommend/batch", hot.recommend_batch, BatchRequest, BatchResponse),
-        ("/recommend", hot.recommend_plain, RecommendRequest, PlainResponse),
-    )
-    for path, handler, asked, answer in table:
-        app.add_api_route(
-            path,
-            handler,
-            methods=["POST"],
-            tags=["recommend"],
-            openapi_extra=request_body(asked),
-            responses=responses(answer, (400, 413, 422, 503)),
-        )
-    app.add_middleware(HotLane, handlers={path: handler for path, handler, _, _ in table})
+def _add(app: FastAPI, route: Route, lane: Lane) -> None:
+    """Make a route of the lane one of FastAPI's too."""
 
+    async def endpoint(request: Request) -> Response:
+        call = Call(request.scope, request.receive, next(iter(request.path_params.values()), ""))
+        given = await lane.answer(route, call)
+        response = Response(given.body, given.status)
+        response.raw_headers = [each for each in headers_of(given, call) if each[0] != b"x-request-id"]
+        return response
 
-def _add_items(app: FastAPI, items: ItemRoutes) -> None:
     # A SKU may hold a slash, hence ":path".
-    for path, handler, problems in (
-        ("/v1/top-sellers", items.top_sellers, (422, 503)),
-        ("/v1/items/{aid:path}/bought-together", items.bought_together, (404, 422, 503)),
-        ("/v1/items/{aid:path}/similar", items.similar, (422, 503)),
-    ):
-        app.add_api_route(path, handler, methods=["GET"], tags=["items"], responses=responses(ItemsResponse, problems))
-    app.add_api_route(
-        "/v1/bought-together",
-        items.basket_bought_together,
-        methods=["POST"],
-        tags=["items"],
-        openapi_extra=request_body(BasketRequest),
-        responses=responses(ItemsResponse, (400, 404, 413, 422, 503)),
-    )
-
-
-def _add_health(app: FastAPI, health: HealthRoutes) -> None:
-    for path, handler, answer, problems in (
-        ("/health/live", health.is_live, HealthResponse, ()),
-        ("/health/ready", health.is_ready, HealthResponse, (503,)),
-        ("/v1/model", health.model, None, (503,)),
-    ):
-        app.add_api_route(path, handler, methods=["GET"], tags=["health"], responses=responses(answer, problems))
+    app.add_api_route(route.path.replace("}", ":path}"), endpoint, **operation(route))

@@ -7,11 +7,12 @@ from collections.abc import Collection
 from typing import Any, TypeVar, get_args
 
 import msgspec
-from fastapi import Request
+from starlette.types import Message
 
 from nextcart.config import ServingConfig
+from nextcart.serving.lane import Call
 from nextcart.serving.problems import Problem, invalid, malformed, too_large
-from nextcart.serving.schemas import EARLIEST_MS, Event, FieldError, RecommendRequest
+from nextcart.serving.schemas import EARLIEST_MS, Event, FieldError, RecommendRequest, SimilarModel
 from nextcart.types import Mode, Objective
 
 T = TypeVar("T")
@@ -23,32 +24,51 @@ MAX_ECHO = 80
 _PATH = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 _NAMED_FIELD = re.compile(r"Object (?:contains )?(?P<what>unknown|missing required) field `(?P<name>.*)`", re.DOTALL)
 _TOO_EARLY = f"Expected `int` >= {EARLIEST_MS}"
-_CHOICES = {"type": get_args(Objective), "objective": get_args(Objective), "mode": get_args(Mode)}
+_CHOICES = {
+    "type": get_args(Objective),
+    "objective": get_args(Objective),
+    "mode": get_args(Mode),
+    "model": get_args(SimilarModel),
+}
 _OBJECTS: dict[str, type[msgspec.Struct]] = {"events": Event, "requests": RecommendRequest}
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
+async def read_body(call: Call, max_bytes: int) -> bytes:
     """The body of a request, of which at most `max_bytes` and one network chunk are ever held.
 
     Raises:
         Problem: 413, the body is larger; a body that says so in its ``content-length`` is not read at all.
     """
-    for name, value in request.scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value) > max_bytes:
-            raise too_large(max_bytes)
+    told = call.headers.get(b"content-length", b"")
+    if told.isdigit() and int(told) > max_bytes:
+        raise too_large(max_bytes)
+    message = await call.receive()
+    if not message.get("more_body", False) and len(message.get("body", b"")) <= max_bytes:
+        _check_connected(message)
+        body: bytes = message.get("body", b"")
+        return body
+    return await _read_on(call, message, max_bytes)
+
+
+async def _read_on(call: Call, message: Message, max_bytes: int) -> bytes:
     chunks: list[bytes] = []
     size, more = 0, True
     while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise Problem(400, "disconnected", "The client went away", "the body ended before its end")
+        _check_connected(message)
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > max_bytes:
             raise too_large(max_bytes)
         chunks.append(chunk)
         more = message.get("more_body", False)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        if more:
+            message = await call.receive()
+    return b"".join(chunks)
+
+
+def _check_connected(message: Message) -> None:
+    if message["type"] == "http.disconnect":
+        raise Problem(400, "disconnected", "The client went away", "the body ended before its end")
 
 
 def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
@@ -60,12 +80,12 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise invalid(_field_error(str(error), decoder.type)) from None
+        raise invalid(field_error(str(error), decoder.type)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise malformed(f"the body must be UTF-8 JSON: {error}") from None
 
 
-def _field_error(text: str, root: Any) -> FieldError:
+def field_error(text: str, root: Any, word: str = "field") -> FieldError:
     """What msgspec says, as a field and a message: ``events[3].ts`` and ``expected int, got str``."""
     at = _PATH.search(text)
     path = at["path"].lstrip(".")[:MAX_ECHO] if at else ""
@@ -75,7 +95,7 @@ def _field_error(text: str, root: Any) -> FieldError:
         field = f"{path}.{named['name'][:MAX_ECHO]}".lstrip(".")
         if named["what"] == "missing required":
             return FieldError(field, "is missing")
-        return FieldError(field, f"no such field; there are {', '.join(_fields_at(path, root))}")
+        return FieldError(field, f"no such {word}; there are {', '.join(_fields_at(path, root))}")
     if message.startswith("Invalid enum value"):
         return FieldError(path, f"must be one of {', '.join(_CHOICES[_last_name(path)])}")
     if message == _TOO_EARLY and _last_name(path) == "ts":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,29 +11,22 @@ from fastapi.openapi.utils import get_openapi
 from starlette.routing import BaseRoute
 
 from nextcart.config import ServingConfig
+from nextcart.serving.lane import Route
 from nextcart.serving.problems import MEDIA_TYPE
+from nextcart.serving.rules import Rules
 from nextcart.serving.schemas import (
     BasketRequest,
     BatchRequest,
     BatchResponse,
+    EventsRequest,
+    EventsResponse,
     HealthResponse,
+    ItemsRequest,
     ItemsResponse,
     PlainResponse,
     ProblemDocument,
     RecommendRequest,
     RecommendResponse,
-)
-
-_STRUCTS = (
-    RecommendRequest,
-    BatchRequest,
-    BasketRequest,
-    RecommendResponse,
-    BatchResponse,
-    PlainResponse,
-    ItemsResponse,
-    HealthResponse,
-    ProblemDocument,
 )
 
 _SESSION = {
@@ -43,6 +37,8 @@ _SESSION = {
     ],
     "limit": 2,
 }
+_EVENT = {"session_id": "b7d1", "aid": 59625, "ts": 1661724000278, "type": "clicks"}
+_REJECTED = {"place": 1, "field": "ts", "message": "lies in the future (4102444800000); give Unix milliseconds, UTC"}
 _LISTED = {"model_version": "20261124T021500Z-3fa9c1d2", "fallback": None}
 _ANSWER = {
     "request_id": "5f0c7b1e9a3d4c6280f1e2d3c4b5a697",
@@ -60,6 +56,15 @@ EXAMPLES: Mapping[type, Any] = {
     BatchResponse: {"responses": [_ANSWER]},
     PlainResponse: {**_ANSWER, "recommendations": [736515, 973453]},
     ItemsResponse: {**_LISTED, "recommendations": [{"aid": 736515, "score": 0.31}, {"aid": 973453, "score": 0.12}]},
+    EventsRequest: {"events": [_EVENT, {**_EVENT, "aid": 1142000, "type": "carts", "event_id": "0b9f3c"}]},
+    EventsResponse: {"accepted": 1, "duplicates": 0, "rejected": [_REJECTED]},
+    ItemsRequest: {"items": [736515]},
+    Rules: {
+        "version": 3,
+        "block": [736515],
+        "pin": [{"aid": 973453, "position": 1}],
+        "boost": [{"aid": 59625, "factor": 2.0}],
+    },
     HealthResponse: {"status": "ready", "model_version": _LISTED["model_version"]},
     ProblemDocument: {
         "type": "urn:nextcart:problem:invalid-request",
@@ -74,29 +79,75 @@ EXAMPLES: Mapping[type, Any] = {
 
 _PROBLEMS = {
     400: "The body is not JSON.",
+    401: "No key was given, or one that is not known.",
+    403: "The key lacks the scope.",
+    404: "The version has no such model.",
+    409: "The rules have changed since that version of them.",
     413: "The body is too large.",
     422: "A field or parameter is wrong; `errors` names it.",
-    404: "The version has no such model.",
-    503: "No version is loaded and warm yet; `detail` says why.",
+    429: "Too many requests; `Retry-After` says when to come again.",
+    503: "Not now; `detail` says why.",
 }
+_VALUES = {
+    "aid": "An item id in the shop's own form.",
+    "session_id": "A session id in the shop's own form.",
+}
+_KEY = {
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A key of `NEXTCART_API_KEYS`; `X-API-Key` takes one as well.",
+    }
+}
+
+
+def operation(route: Route) -> dict[str, Any]:
+    """What FastAPI is told of a route, as keywords of ``add_api_route``."""
+    extra: dict[str, Any] = {"parameters": [*_path_values(route), *_parameters(route)]}
+    if route.body:
+        extra["requestBody"] = {"required": True, "content": {"application/json": _reference(route.body)}}
+    if route.needs:
+        extra["security"] = [{"key": []}, *([{}] if route.needs == "read" else [])]
+    return {
+        "methods": [route.method],
+        "tags": [route.tag],
+        "status_code": route.status,
+        "openapi_extra": extra,
+        "responses": _responses(route),
+        "description": route.handler.__doc__,
+        "summary": route.handler.__name__.replace("_", " ").capitalize(),
+    }
+
+
+def _path_values(route: Route) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "path", "required": True, "description": _VALUES[name], "schema": {"type": "string"}}
+        for name in re.findall(r"\{(\w+)\}", route.path)
+    ]
+
+
+def _parameters(route: Route) -> list[dict[str, Any]]:
+    if route.query is None:
+        return []
+    fields = msgspec.json.schema(route.query)["$defs"][route.query.__name__]["properties"]
+    return [
+        {"name": name, "in": "query", "required": False, "description": schema.pop("description"), "schema": schema}
+        for name, schema in fields.items()
+    ]
 
 
 def _reference(struct: type) -> dict[str, Any]:
     return {"schema": {"$ref": f"#/components/schemas/{struct.__name__}"}, "example": EXAMPLES[struct]}
 
 
-def request_body(struct: type) -> dict[str, Any]:
-    """A route's ``openapi_extra`` for a body that msgspec decodes into `struct`."""
-    return {"requestBody": {"required": True, "content": {"application/json": _reference(struct)}}}
-
-
-def responses(answer: type | None, problems: Sequence[int]) -> dict[int | str, dict[str, Any]]:
-    """A route's ``responses``: the struct of its answer (None: any JSON object), and the problems it may meet."""
-    content = _reference(answer) if answer else {"schema": {"type": "object"}}
+def _responses(route: Route) -> dict[int | str, dict[str, Any]]:
+    """A route's good answer, and the problems that it may meet."""
+    content = _reference(route.answers) if route.answers else {"schema": {"type": "object"}}
     found: dict[int | str, dict[str, Any]] = {
-        200: {"description": "The answer.", "content": {"application/json": content}}
+        route.status: {"description": "The answer.", "content": {"application/json": content}}
     }
-    for status in problems:
+    of_key = (401, 403, 429) if route.needs else ()
+    for status in sorted({*route.problems, *of_key}):
         document = {"schema": {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}}
         found[status] = {"description": _PROBLEMS[status], "content": {MEDIA_TYPE: document}}
     return found
@@ -107,8 +158,10 @@ def openapi_document(
 ) -> dict[str, Any]:
     """The whole OpenAPI document of an application with these routes and limits."""
     document = get_openapi(title=title, version=version, description=description, routes=routes)
-    _, schemas = msgspec.json.schema_components(_STRUCTS, ref_template="#/components/schemas/{name}")
-    document.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
+    _, schemas = msgspec.json.schema_components(EXAMPLES, ref_template="#/components/schemas/{name}")
+    components = document.setdefault("components", {})
+    components.setdefault("schemas", {}).update(schemas)
+    components["securitySchemes"] = _KEY
     _state_limits(document, config)
     return document
 
@@ -119,11 +172,12 @@ def _state_limits(document: dict[str, Any], config: ServingConfig) -> None:
     recommend, basket = schemas["RecommendRequest"]["properties"], schemas["BasketRequest"]["properties"]
     recommend["limit"]["maximum"] = basket["limit"]["maximum"] = config.max_limit
     recommend["events"]["maxItems"] = basket["items"]["maxItems"] = config.max_events
+    schemas["EventsRequest"]["properties"]["events"]["maxItems"] = config.max_events
     schemas["BatchRequest"]["properties"]["requests"]["maxItems"] = config.max_batch
     for ids in (recommend["exclude"], basket["exclude"], recommend["allow"]):
         ids["maxItems"] = config.max_listed_items
     for methods in document["paths"].values():
-        for operation in methods.values():
-            for parameter in operation.get("parameters", ()):
+        for told in methods.values():
+            for parameter in told.get("parameters", ()):
                 if parameter["name"] == "limit":
-                    parameter["schema"].update(minimum=1, maximum=config.max_limit)
+                    parameter["schema"]["maximum"] = config.max_limit

@@ -45,7 +45,7 @@ class Problem(InputError):
         self.errors = list(errors)
         self.headers = headers
 
-    def response(self, path: str) -> Response:
+    def document(self, path: str) -> bytes:
         """The problem as an answer to a request for `path`."""
         document = ProblemDocument(
             type=f"urn:nextcart:problem:{self.kind}",
@@ -55,7 +55,11 @@ class Problem(InputError):
             instance=path,
             errors=self.errors,
         )
-        return Response(_encoder.encode(document), self.status, self.headers, MEDIA_TYPE)
+        return _encoder.encode(document)
+
+    def response(self, path: str) -> Response:
+        """The same as FastAPI's answer."""
+        return Response(self.document(path), self.status, self.headers, MEDIA_TYPE)
 
 
 def invalid(*errors: FieldError) -> Problem:
@@ -77,6 +81,17 @@ def too_large(max_bytes: int) -> Problem:
 def not_ready(reason: str) -> Problem:
     """503: no model is loaded and warm yet."""
     return Problem(503, "not-ready", "The model is not ready", reason, headers={"retry-after": "1"})
+
+
+def bug() -> Problem:
+    """500: the server failed; of the reason the client gets nothing."""
+    detail = "the server failed on this request; its log says why"
+    return Problem(500, "internal-error", "Internal server error", detail)
+
+
+def too_slow(seconds: float) -> Problem:
+    """408: the body did not come in time."""
+    return Problem(408, "too-slow", "The body came too slowly", f"send the whole body within {seconds:g} seconds")
 
 
 def install_handlers(app: FastAPI) -> None:
@@ -130,5 +145,4 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 async def _on_bug(request: Request, error: Exception) -> Response:
     # The server logs the exception itself; its text may hold what the visitor sent, so the client gets none of it.
     del error
-    detail = "the server failed on this request; its log says why"
-    return Problem(500, "internal-error", "Internal server error", detail).response(request.url.path)
+    return bug().response(request.url.path)

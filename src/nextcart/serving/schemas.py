@@ -17,6 +17,7 @@ INT64_MAX = 2**63 - 1
 EARLIEST_MS = SECONDS_TO + 1
 """The smallest timestamp that is taken. One bound, and not ingest's range: the decoder checks it at no cost."""
 
+SimilarModel = Literal["item2vec", "covisitation"]
 Fallback = Literal["empty_session", "unknown_items", "no_candidates"]
 # The bound keeps one absurd id from making a matrix of texts as wide as itself.
 Text = Annotated[str, Meta(max_length=schema.MAX_ID_BYTES)]
@@ -57,9 +58,18 @@ class RecommendRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """A session so far, and what is wanted for it."""
 
     events: Annotated[
-        list[Event], Meta(description="The session so far; sorted by `ts` here, equal times stay in the order given.")
-    ]
-    session_id: SessionId | None = None
+        list[Event],
+        Meta(
+            description=(
+                "The session so far, or with `session_id` its newest events; sorted by `ts` here, equal times stay in "
+                "the order given."
+            )
+        ),
+    ] = []
+    session_id: Annotated[
+        SessionId | None,
+        Meta(description="Adds the events to what the service knows of this session, and answers with all of them."),
+    ] = None
     limit: Limit = 20
     objective: Annotated[Objective, Meta(description="The kind of event that the items should lead to.")] = "clicks"
     mode: Annotated[
@@ -69,9 +79,19 @@ class RecommendRequest(Struct, frozen=True, forbid_unknown_fields=True):
     allow: Annotated[
         list[ItemId] | None, Meta(description="Items that alone may come, such as those in stock; null allows all.")
     ] = None
-    explain: Annotated[bool, Meta(description="Whether each item says which models brought it.")] = False
+    explain: Annotated[
+        bool, Meta(description="Whether each item says which models, and which of the session's events, brought it.")
+    ] = False
     model: Annotated[
         str | None, Meta(description="A model of the version; null takes the best that the version has.")
+    ] = None
+    min_score: Annotated[
+        float | None,
+        Meta(description="Items of a lower score do not come, nor what would fill the list up; null takes all."),
+    ] = None
+    max_per_neighbourhood: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="At most so many items that are alike: neighbours of the first of them; null sets no bound."),
     ] = None
 
 
@@ -81,12 +101,54 @@ class BatchRequest(Struct, frozen=True, forbid_unknown_fields=True):
     requests: list[RecommendRequest]
 
 
+class LoggedEventBody(Event, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An event that is to be kept."""
+
+    session_id: SessionId
+    event_id: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=schema.MAX_ID_BYTES)] | None,
+        Meta(description="The client's own id of the event: sent again, it adds nothing."),
+    ] = None
+    request_id: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=schema.MAX_ID_BYTES)] | None,
+        Meta(description="Of the answer that showed the item, where it is known."),
+    ] = None
+
+
+class EventsRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Events as they happened; a single one may be sent without the list around it."""
+
+    events: list[LoggedEventBody]
+
+
+class RejectedEvent(Struct, frozen=True):
+    """An event that was not taken."""
+
+    place: Annotated[int, Meta(description="In the list that was sent, from 0.")]
+    field: str
+    message: str
+
+
+class EventsResponse(Struct, frozen=True):
+    """What became of the events; those accepted are on disk."""
+
+    accepted: int
+    duplicates: Annotated[int, Meta(description="Events whose `event_id` was there already.")]
+    rejected: list[RejectedEvent]
+
+
 class BasketRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """A basket, and how many complements are wanted for it."""
 
     items: Annotated[list[ItemId], Meta(description="The items in the basket.")]
     limit: Limit = 20
     exclude: Annotated[list[ItemId], Meta(description="Items that must not come.")] = []
+
+
+class ItemsRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Items that a rule is about."""
+
+    items: Annotated[list[ItemId], Meta(description="Item ids in the shop's own form.")]
 
 
 class Recommendation(Struct, frozen=True):
@@ -105,6 +167,10 @@ class Recommendation(Struct, frozen=True):
     ]
     sources: Annotated[
         list[str] | UnsetType, Meta(description="The models that brought the item; only with `explain`.")
+    ] = UNSET
+    because: Annotated[
+        Event | UnsetType | None,
+        Meta(description="The session's event that spoke for it most; only with `explain`, null where none did."),
     ] = UNSET
 
 
@@ -144,11 +210,49 @@ class ItemsResponse(Struct, frozen=True):
     fallback: FallbackField = None
 
 
+class Refused(Struct, frozen=True):
+    """A version, or the shop's rules, that would not go live."""
+
+    what: Annotated[str, Meta(description="A version's id, or `rules`.")]
+    reason: str
+
+
 class HealthResponse(Struct, frozen=True, omit_defaults=True):
     """The state of the process."""
 
     status: Literal["live", "ready"]
     model_version: Annotated[str | None, Meta(description="The version that answers; only when ready.")] = None
+    candidate_version: Annotated[str | None, Meta(description="The version that answers a share of sessions.")] = None
+    refused: Annotated[list[Refused], Meta(description="What was promoted or set but would not go live.")] = []
+
+
+class TopSellersQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """The parameters of top sellers."""
+
+    limit: Limit = 20
+    exclude: Annotated[list[str], Meta(description="Items that must not come; may be given many times.")] = []
+    objective: Annotated[
+        Objective | None,
+        Meta(description="Best by this type of event alone; by all types, weighted, when left out."),
+    ] = None
+
+
+class BoughtTogetherQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """The parameters of what is bought together with an item."""
+
+    limit: Limit = 20
+    exclude: Annotated[list[str], Meta(description="Items that must not come; may be given many times.")] = []
+
+
+class SimilarQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """The parameters of similar items."""
+
+    limit: Limit = 20
+    exclude: Annotated[list[str], Meta(description="Items that must not come; may be given many times.")] = []
+    model: Annotated[
+        SimilarModel,
+        Meta(description="`item2vec`: cosine of the vectors as scores; `covisitation`: the raw weights."),
+    ] = "item2vec"
 
 
 class FieldError(Struct, frozen=True):

@@ -19,6 +19,7 @@ configs = st.builds(
     min_support=st.sampled_from([1, 2, 3]),
     shrinkage=st.sampled_from([0.0, 10.0]),
     popularity_power=st.sampled_from([0.0, 0.3, 1.0]),
+    size_power=st.sampled_from([0.0, 0.5, 1.0]),
     max_basket_events=st.sampled_from([2, 200]),
     top_n=st.sampled_from([1, 40]),
 )
@@ -56,8 +57,8 @@ def test_a_table_by_hand():
     sessions = [together, together, together[::-1], [Event(2, 0, CARTS)], [Event(3, 0), Event(4, 1)]]
     sessions[2] = [Event(1, 0, CARTS), Event(0, 5, ORDERS)]
     lists = count(sessions, DAY)
-    # n(0, 1) = 3; n(0) = 3, shrunk by 10; p(1) = 3 of the 4 baskets.
-    score = pytest.approx(3 / (3 + 10) / (3 / 4) ** 0.3)
+    # n(0, 1) = 3; n(0) = 3; p(1) = 3 of the 4 baskets, to which the share is drawn as if by 10 of them.
+    score = pytest.approx((3 + 10 * 3 / 4) / (3 + 10) / (3 / 4) ** 0.3)
     assert complements(lists, 0) == [(1, score)]
     assert complements(lists, 1) == [(0, score)]
     assert complements(lists, 2) == complements(lists, 3) == []
@@ -79,8 +80,22 @@ def test_the_item_itself_is_no_complement_and_the_window_has_an_end():
 
 def test_more_popular_complements_rank_lower_than_rarer_ones_of_equal_probability():
     sessions = [[Event(0, 0, ORDERS), Event(1, 1, ORDERS), Event(2, 2, ORDERS)]] * 4 + [[Event(1, 0, ORDERS)]] * 20
-    lists = count(sessions, DAY)
+    lists = count(sessions, DAY.model_copy(update={"shrinkage": 0.0}))
     assert [item for item, _ in complements(lists, 0)] == [2, 1]
+
+
+def test_a_pair_of_a_small_basket_counts_more_and_a_rare_item_asks_for_what_is_popular():
+    small, large = [[Event(item, item, ORDERS) for item in basket] for basket in ((0, 1), (0, 2, 3, 4, 5))]
+    plain = BoughtTogetherConfig(shrinkage=0.0)
+    scores = dict(complements(count([small, large], plain), 0))
+    assert (scores[1], scores[2]) == (pytest.approx(1 / 2), pytest.approx(1 / 2 / 2))
+    assert (
+        len(set(dict(complements(count([small, large], plain.model_copy(update={"size_power": 0.0})), 0)).values()))
+        == 1
+    )
+    popular = [small, large, *[[Event(5, 0, ORDERS)]] * 20]
+    assert complements(count(popular, plain), 0)[0][0] == 1
+    assert complements(count(popular, BoughtTogetherConfig()), 0)[0][0] == 5
 
 
 @few
@@ -95,11 +110,12 @@ def test_threads_do_not_change_the_lists(sessions):
 @given(training)
 def test_support_is_the_number_of_sessions(sessions):
     batch = batch_of(sessions)
-    support, session_of = basket_support(batch.offsets, batch.items, N_ITEMS)
+    support, session_of, sizes = basket_support(batch.offsets, batch.items, N_ITEMS)
     assert support.tolist() == [
         sum(item in {event.item for event in session} for session in sessions) for item in range(N_ITEMS)
     ]
     assert session_of.tolist() == [s for s, session in enumerate(sessions) for _ in session]
+    assert sizes.tolist() == [len({event.item for event in session}) for session in sessions]
 
 
 @few

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nextcart.config import HybridConfig
-from nextcart.kernels.fusion import backfill, fallback_reasons, fuse_ranks, hybrid_weights
+from nextcart.kernels.fusion import any_short, backfill, fallback_reasons, fuse_ranks, hybrid_weights, list_lengths
 from tests import naive
 from tests.naive import CARTS, CLICKS, ORDERS, Event, batch_of, check_ranking
 from tests.strategies import N_ITEMS, asking, few
@@ -21,6 +21,14 @@ def padded(lists: list[list[int]], width: int) -> np.ndarray:
     for row, each in zip(items, lists, strict=True):
         row[: len(each)] = each
     return items
+
+
+@few
+@given(st.lists(ranked_rows, max_size=3))
+def test_the_length_of_a_list_ends_where_its_padding_begins(lists):
+    items = padded(lists, N_ITEMS)
+    assert list_lengths(items).tolist() == [len(each) for each in lists]
+    assert any_short(items) == any(len(each) < N_ITEMS for each in lists)
 
 
 def weights_of(sessions, config: HybridConfig) -> np.ndarray:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nextcart.kernels import lookup
-from nextcart.kernels.lookup import bytes_table, find_bytes, find_ints, int_table, pad_texts
+from nextcart.kernels.lookup import bytes_table, find_bytes, find_ints, in_order, int_table, pad_texts
 from tests.strategies import few
 
 INT64 = np.iinfo(np.int64)
@@ -97,3 +97,11 @@ def test_texts_are_padded_from_offsets():
     data = np.frombuffer(b"xxabcde", np.uint8)
     rows = pad_texts(np.array([2, 3, 3, 7], np.int64), data, 3)
     assert rows.tolist() == [list(b"a\0\0"), [0, 0, 0], list(b"bcd")]
+
+
+@few
+@given(st.lists(st.lists(st.integers(0, 3), max_size=4), max_size=4))
+def test_sessions_are_in_order_if_each_is(sessions):
+    offsets = np.cumsum([0, *map(len, sessions)], dtype=np.int64)
+    ts = np.array([time for session in sessions for time in session], np.int64)
+    assert in_order(offsets, ts) == all(session == sorted(session) for session in sessions)

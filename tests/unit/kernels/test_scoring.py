@@ -34,6 +34,16 @@ def packed(lists: list[dict[int, float]]):
     return frozen(offsets), frozen(items), frozen(np.array([weight for _, weight in pairs], np.float32))
 
 
+def mask_of(blocked) -> np.ndarray:
+    """As the models keep blocked rows; empty where there are none."""
+    mask = np.zeros(N_ITEMS if blocked else 0, np.uint8)
+    mask[sorted(blocked)] = 1
+    return frozen(mask)
+
+
+blocked_rows = st.sets(st.integers(0, N_ITEMS - 1), max_size=4)
+
+
 @st.composite
 def limits(draw, n: int):
     """A ban and an allow list a session, or none at all; each as sets and as columns."""
@@ -47,9 +57,11 @@ def limits(draw, n: int):
 @given(st.data(), asking, neighbour_lists, k_values, st.sampled_from([1, 3, 10]), st.sampled_from([1.0, 0.9]))
 def test_neighbours_are_summed_as_defined(data, sessions, lists, k, events, decay):
     bans, allows, permitted = data.draw(limits(len(sessions)))
+    blocked = data.draw(blocked_rows)
+    asked = (*packed(lists), events, decay, (1.0, 3.0, 0.0))
     batch = batch_of(sessions)
     items, scores = scoring.score_neighbours(
-        batch.offsets, batch.items, batch.types, *packed(lists), events, decay, (1.0, 3.0, 0.0), k, *permitted
+        batch.offsets, batch.items, batch.types, *asked, k, *permitted, mask_of(blocked)
     )
     config = CovisitationConfig(
         query_events=events, query_decay=decay, query_type_weights={"clicks": 1, "carts": 3, "orders": 0}
@@ -57,20 +69,21 @@ def test_neighbours_are_summed_as_defined(data, sessions, lists, k, events, deca
     pairs = {item: list(each.items()) for item, each in enumerate(lists)}
     for s, session in enumerate(sessions):
         wanted = naive.covisitation_query(session, pairs, config)
-        check_ranking(items[s], scores[s], naive.permitted(wanted, bans[s], allows[s]), k)
+        check_ranking(items[s], scores[s], naive.permitted(wanted, bans[s] | blocked, allows[s]), k)
 
 
 @few
 @given(st.data(), st.dictionaries(st.integers(0, N_ITEMS - 1), weights), st.integers(0, 3), k_values)
 def test_a_popularity_list_is_taken_from_the_top(data, popular, n, k):
     bans, allows, permitted = data.draw(limits(n))
+    blocked = data.draw(blocked_rows)
     ranked = naive.best(popular, N_ITEMS)
     list_items = np.array([item for item, _ in ranked], np.int32)
     list_scores = np.array([score for _, score in ranked], np.float32)
-    items, scores = scoring.take_top(n, k, frozen(list_items), frozen(list_scores), *permitted)
+    items, scores = scoring.take_top(n, k, frozen(list_items), frozen(list_scores), *permitted, mask_of(blocked))
     assert items.shape == scores.shape == (n, k)
     for s in range(n):
-        check_ranking(items[s], scores[s], naive.permitted(popular, bans[s], allows[s]), k)
+        check_ranking(items[s], scores[s], naive.permitted(popular, bans[s] | blocked, allows[s]), k)
 
 
 @few
@@ -120,7 +133,7 @@ def test_a_ban_on_an_unknown_item_bans_nothing():
     lists = packed([{0: 1.0, 1: 2.0, 2: 1.0}, {}, {}])
     banned = columns(lists_of([-1, 0]))
     items, scores = scoring.score_neighbours(
-        batch.offsets, batch.items, batch.types, *lists, 10, 0.9, (1.0, 3.0, 5.0), 3, *banned, *NO_LISTS
+        batch.offsets, batch.items, batch.types, *lists, 10, 0.9, (1.0, 3.0, 5.0), 3, *banned, *NO_LISTS, mask_of([])
     )
     assert items.tolist() == [[1, 2, -1]]
     assert scores.tolist() == [[2.0, 1.0, 0.0]]

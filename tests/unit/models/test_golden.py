@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from nextcart.models.recommender import MODEL_NAMES, Recommender
+from nextcart.models.fitting import MODEL_NAMES
+from nextcart.models.recommender import Recommender
 from nextcart.types import IdType
 from tests.golden.make import answers
 

@@ -17,15 +17,25 @@ def hybrid(recommender, **config) -> Hybrid:
 
 @pytest.mark.parametrize("k", [1, 10])
 @pytest.mark.parametrize("with_bans", [False, True])
-def test_it_is_the_weighted_fusion_of_its_members_twice_as_long_lists(shop, recommender, k, with_bans):
-    banned = lists_of(*([i, i + 1, 0] for i in range(len(shop.asking)))) if with_bans else None
+@pytest.mark.parametrize("with_allowed", [False, True])
+def test_it_is_the_weighted_fusion_of_its_members_twice_as_long_lists(shop, recommender, k, with_bans, with_allowed):
+    n = len(shop.asking)
+    banned = lists_of(*([i, i + 1, 0] for i in range(n))) if with_bans else None
+    allowed = lists_of(*(list(range(i % 3, 120, 3)) for i in range(n))) if with_allowed else None
     members = [recommender.models[name] for name in ("covisitation", "item2vec", "top_sellers")]
-    lists = [member.recommend(Query(shop.asking, 2 * k, banned)).items for member in members]
-    ranked = hybrid(recommender).recommend(Query(shop.asking, k, banned))
+    lists = [member.recommend(Query(shop.asking, 2 * k, banned, allowed)).items for member in members]
+    ranked = hybrid(recommender).recommend(Query(shop.asking, k, banned, allowed))
     for i, session in enumerate(sessions_of(shop.asking)):
         weights = naive.hybrid_weights(session, HybridConfig())
         wanted = naive.fuse([each[i][each[i] >= 0].tolist() for each in lists], weights)
         check_ranking(ranked.items[i], ranked.scores[i], wanted, k)
+
+
+def test_what_it_fuses_depends_on_the_limit_and_not_on_how_far_is_looked(shop, recommender):
+    wanted = hybrid(recommender).recommend(Query(shop.asking, 5))
+    further = hybrid(recommender).recommend(Query(shop.asking, 8, limit=5))
+    assert further.items[:, :5].tolist() == wanted.items.tolist()
+    assert further.scores[:, :5].tolist() == wanted.scores.tolist()
 
 
 def test_members_bring_no_backfill_of_their_own(shop, recommender):

@@ -5,8 +5,9 @@ import pytest
 
 from nextcart.config import TopSellersConfig
 from nextcart.errors import ArtifactCorrupt
+from nextcart.models.fitting import MODEL_NAMES
 from nextcart.models.model import frozen, load_model, save_model
-from nextcart.models.recommender import MODEL_NAMES, Recommender
+from nextcart.models.recommender import Recommender
 
 ARRAYS = {
     "main.items": np.arange(100, dtype=np.int32),

@@ -5,8 +5,9 @@ import pytest
 
 from nextcart.config import Item2vecConfig, ModelsConfig, RankerConfig, TopSellersConfig
 from nextcart.errors import InputError
+from nextcart.models.fitting import MODEL_NAMES
 from nextcart.models.model import FitOptions, TrainingArrays
-from nextcart.models.recommender import MODEL_NAMES, Recommender
+from nextcart.models.recommender import Recommender
 from nextcart.models.vocabulary import Vocabulary
 from nextcart.types import UNKNOWN, Ranked, Source
 from tests.naive import CARTS, ORDERS, Event, batch_of

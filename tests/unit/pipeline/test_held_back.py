@@ -7,8 +7,8 @@ import pytest
 
 from nextcart.config import EvaluationConfig, ModelsConfig, SessionNeighboursConfig, Settings
 from nextcart.errors import InputError
+from nextcart.models.candidates import SOURCES
 from nextcart.models.model import TrainingArrays
-from nextcart.models.recommender import SOURCES
 from nextcart.pipeline.held_back import HeldBack, gain_of
 from nextcart.types import SessionBatch
 from tests.shop import make_shop

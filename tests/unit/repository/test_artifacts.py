@@ -131,7 +131,7 @@ def test_damage_is_found_and_named(
 def test_a_file_that_cannot_be_read_is_corrupt(
     published: tuple[Path, Manifest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken_disk(file: Path) -> str:
+    def broken_disk(file: Path, pause: object) -> str:
         raise OSError(5, "Input/output error", str(file))
 
     folder, manifest = published

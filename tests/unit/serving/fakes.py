@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,9 +13,9 @@ import httpx
 import numpy as np
 from fastapi import FastAPI
 
-from nextcart.config import ServingConfig
+from nextcart.config import ServingConfig, Settings
 from nextcart.models.recommender import FALLBACKS, Answer, Recommender
-from nextcart.serving import LiveModel, LiveVersion, create_app
+from nextcart.serving import LiveModel, LiveVersion, Services, create_app, open_services
 from nextcart.types import UNKNOWN, Id, IdType, ItemLists, Ranked, SessionBatch, Source
 
 VERSION = "20261124T021500Z-3fa9c1d2"
@@ -65,7 +66,7 @@ class FakeRecommender:
         self.models = dict.fromkeys(models)
         self.calls: list[tuple[Any, ...]] = []
 
-    def recommend(self, sessions: SessionBatch, k: int, *, model, objective, mode, exclude, allow) -> Answer:
+    def recommend(self, sessions: SessionBatch, k: int, *, model, objective, mode, exclude, allow, **wishes) -> Answer:
         self.calls.append((len(sessions), k, model, objective, mode, allow is None))
         lists, reasons = [], []
         for i in range(len(sessions)):
@@ -79,17 +80,21 @@ class FakeRecommender:
         numbers = np.array([FALLBACKS.index(reason) for reason in reasons], np.uint8)
         return Answer(ranked(lists, k, Source.COVISITATION | Source.ITEM2VEC, 50.0), numbers)
 
-    def top_sellers(self, k: int, *, objective=None, exclude=None) -> Ranked:
+    def explain(self, sessions: SessionBatch, answer: Ranked) -> np.ndarray:
+        """The last event brought all."""
+        return np.repeat(np.diff(sessions.offsets)[:, None] - 1, answer.items.shape[1], axis=1)
+
+    def top_sellers(self, k: int, *, objective=None, exclude=None, rules=None) -> Ranked:
         self.calls.append(("top_sellers", objective))
         return self._all_but(exclude, k, Source.TOP_SELLERS, 1000.0)
 
-    def similar(self, row: int, k: int, *, model, exclude=None) -> Ranked:
+    def similar(self, row: int, k: int, *, model, exclude=None, rules=None) -> Ranked:
         self.calls.append(("similar", row, model))
         if row == N_ITEMS - 1:
             return ranked([[]], k, Source.ITEM2VEC, 0.0)
         return self._all_but(np.append(exclude, row), k, Source.ITEM2VEC, 5.0)
 
-    def bought_together(self, basket: np.ndarray, k: int, *, exclude=None) -> Ranked:
+    def bought_together(self, basket: np.ndarray, k: int, *, exclude=None, rules=None) -> Ranked:
         self.calls.append(("bought_together", basket.tolist()))
         if basket.tolist() == [N_ITEMS - 1]:
             return ranked([[]], k, Source.BOUGHT_TOGETHER, 0.0)
@@ -114,6 +119,12 @@ class Client:
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         return asyncio.run(self.ask(method, path, **options))
 
+    def as_shop(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return self.request(method, path, headers={"authorization": "Bearer " + "s" * 16}, **options)
+
+    def as_operator(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return self.request(method, path, headers={"x-api-key": "o" * 16}, **options)
+
     def get(self, path: str, **params: Any) -> httpx.Response:
         return self.request("GET", path, params=params)
 
@@ -127,21 +138,51 @@ class Shop:
 
     recommender: FakeRecommender
     client: Client
+    services: Services
 
 
 MODELS = ("top_sellers", "covisitation", "bought_together", "item2vec", "hybrid")
-CONFIG = ServingConfig(max_limit=50, max_events=10, max_batch=4, max_listed_items=6, max_body_bytes=4000)
+NOWHERE = ServingConfig(state=Path("/nonexistent/nextcart"))
+CONFIG = NOWHERE.model_copy(
+    update={"max_limit": 50, "max_events": 10, "max_batch": 4, "max_listed_items": 6, "max_body_bytes": 4000}
+)
 
 
-def make_shop(id_type: IdType = "int64", models: Sequence[str] = MODELS) -> Shop:
+OPEN = f"shop:read+events:{'s' * 16},operator:admin:{'o' * 16}"
+"""NEXTCART_API_KEYS for `Client.as_shop` and `Client.as_operator`."""
+
+
+def make_shop(
+    id_type: IdType = "int64", models: Sequence[str] = MODELS, state: Path = Path("/nonexistent/nextcart")
+) -> Shop:
     """A shop whose version is loaded."""
     recommender = FakeRecommender(FakeVocabulary(id_type), models)
-    manifest = SimpleNamespace(version=VERSION, model_dump_json=lambda: '{"version":"' + VERSION + '"}')
-    version = LiveVersion(cast(Any, manifest), cast(Recommender, recommender))
+    version = make_version(recommender)
     live = LiveModel(lambda: version)
     live.start()
     assert live.wait(5)
-    return Shop(recommender, Client(create_app(live, CONFIG)))
+    services = make_services(live, CONFIG.model_copy(update={"state": state}))
+    return Shop(recommender, Client(create_app(services)), services)
+
+
+def make_version(recommender: FakeRecommender) -> LiveVersion:
+    """A version with as much of a manifest as the service reads."""
+    manifest = SimpleNamespace(
+        version=VERSION,
+        data=SimpleNamespace(session_type="int64", aid_type=recommender.vocabulary.id_type),
+        model_dump_json=lambda: '{"version":"' + VERSION + '"}',
+    )
+    return LiveVersion(cast(Any, manifest), cast(Recommender, recommender))
+
+
+def make_services(live: LiveModel, config: ServingConfig = NOWHERE) -> Services:
+    """Services that have no state before the first event."""
+    return open_services(Settings(serving=config), live)
+
+
+def make_app(live: LiveModel) -> FastAPI:
+    """The application on such services."""
+    return create_app(make_services(live))
 
 
 def clicks(*aids: Id) -> list[dict[str, Any]]:

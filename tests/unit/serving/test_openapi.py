@@ -16,6 +16,13 @@ ROUTES = {
     "/v1/items/{aid}/bought-together": "get",
     "/v1/items/{aid}/similar": "get",
     "/v1/bought-together": "post",
+    "/v1/events": "post",
+    "/v1/sessions/{session_id}": "delete",
+    "/v1/admin/rules": ("get", "put"),
+    "/v1/admin/rules/block": "post",
+    "/v1/admin/rules/unblock": "post",
+    "/v1/admin/reload": "post",
+    "/metrics": "get",
     "/v1/model": "get",
     "/health/live": "get",
     "/health/ready": "get",
@@ -40,8 +47,8 @@ def document(client: Client) -> dict:
 
 
 def test_the_page_has_every_route_and_no_other(document: dict) -> None:
-    assert {path: next(iter(methods)) for path, methods in document["paths"].items()} == ROUTES
-    assert all(len(methods) == 1 for methods in document["paths"].values())
+    expected = {path: (methods,) if isinstance(methods, str) else methods for path, methods in ROUTES.items()}
+    assert {path: tuple(sorted(methods)) for path, methods in document["paths"].items()} == expected
 
 
 def test_every_reference_leads_somewhere_and_every_route_says_what_it_does(document: dict) -> None:
@@ -52,7 +59,7 @@ def test_every_reference_leads_somewhere_and_every_route_says_what_it_does(docum
             assert operation["summary"]
             assert operation["description"]
             assert operation["tags"]
-            assert "200" in operation["responses"]
+            assert {"200", "202"} & operation["responses"].keys()
 
 
 @pytest.mark.parametrize(
@@ -79,7 +86,7 @@ def test_the_routes_that_msgspec_reads_have_their_bodies(document: dict, path: s
 def test_the_page_states_the_fields_and_their_limits(document: dict) -> None:
     properties = document["components"]["schemas"]["RecommendRequest"]["properties"]
     assert set(properties) == set(RecommendRequest.__struct_fields__)
-    assert document["components"]["schemas"]["RecommendRequest"]["required"] == ["events"]
+    assert document["components"]["schemas"]["RecommendRequest"]["required"] == []
     assert properties["limit"]["maximum"] == CONFIG.max_limit
     assert properties["limit"]["default"] == 20
     assert properties["events"]["maxItems"] == CONFIG.max_events

@@ -39,7 +39,7 @@ def fields(document: dict[str, Any]) -> list[str]:
 
 
 BAD_BODIES = [
-    ({}, "events", "is missing"),
+    ({"events": [{"ts": EVENT["ts"], "type": "clicks"}]}, "events[0].aid", "is missing"),
     ({"events": [], "evnts": []}, "evnts", "no such field; there are events, session_id, limit"),
     ({"events": [{**EVENT, "price": 3}]}, "events[0].price", "no such field; there are aid, ts, type"),
     ({"events": [EVENT, {"aid": 1, "ts": EVENT["ts"]}]}, "events[1].type", "is missing"),

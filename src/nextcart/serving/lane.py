@@ -1,0 +1,218 @@
+"""The way of a request: found in a table of routes, let in, answered, counted, and sent, past FastAPI's own way.
+
+Routing, parameters and responses of FastAPI cost more than the scoring. The same routes are FastAPI's as well: for the
+OpenAPI page, for 404 and 405, and for an application that is mounted under a path.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from secrets import token_hex
+from time import perf_counter
+from typing import NamedTuple
+
+import msgspec
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from nextcart.serving.access import Access, KeyScope
+from nextcart.serving.metrics import Answered, Observer, Served
+from nextcart.serving.problems import Problem, bug
+from nextcart.serving.traces import Traces
+
+log = logging.getLogger(__name__)
+
+JSON = b"application/json"
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_encode = msgspec.json.Encoder().encode
+
+Headers = Mapping[bytes, bytes]
+
+
+class Call:
+    """One request on its way.
+
+    Attributes:
+        scope: ASGI's facts of the request.
+        receive: gives its body.
+        headers: by lower-case name.
+        request_id: the client's own, or made here.
+        value: what stands in the path's place for a value, such as the item id.
+        started: a reading of ``perf_counter`` when it came.
+        served: what was recommended, for the metrics.
+    """
+
+    __slots__ = ("headers", "receive", "request_id", "scope", "served", "started", "value")
+
+    def __init__(self, scope: Scope, receive: Receive, value: str = "") -> None:
+        self.started = perf_counter()
+        self.scope = scope
+        self.receive = receive
+        self.headers: Headers = dict(scope["headers"])
+        given = self.headers.get(b"x-request-id")
+        self.request_id = given.decode() if given and _REQUEST_ID.fullmatch(given) else token_hex(16)
+        self.value = value
+        self.served: list[Served] = []
+
+    def milliseconds(self) -> float:
+        """Wall time since the request came, to the microsecond."""
+        return round((perf_counter() - self.started) * 1000, 3)
+
+
+class Answer(NamedTuple):
+    """What goes back: a body, and how it is labelled."""
+
+    body: bytes
+    status: int = 200
+    media_type: bytes = JSON
+    headers: Sequence[tuple[bytes, bytes]] = ()
+
+
+def answer(content: object, status: int = 200) -> Answer:
+    """A struct as a JSON answer."""
+    return Answer(_encode(content), status)
+
+
+Handler = Callable[[Call], Awaitable[Answer]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One route: what it answers, who may ask, and what its page says.
+
+    Attributes:
+        method: the HTTP method.
+        path: as FastAPI has it; at most one value, which may hold slashes.
+        handler: answers; its docstring is the page's text.
+        needs: the scope that a key must have; None asks for no key.
+        tag: the group on the page.
+        body: the struct of the request's body.
+        query: the struct of the query's parameters.
+        answers: the struct of the answer; None for any JSON object.
+        status: of a good answer.
+        problems: the statuses that the page tells of, beside those that every route may have.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    needs: KeyScope | None
+    tag: str
+    body: type | None = None
+    query: type | None = None
+    answers: type | None = None
+    status: int = 200
+    problems: Sequence[int] = ()
+
+
+class Lane:
+    """Answers what stands in its table, and hands all else to the application.
+
+    Args:
+        routes: the table.
+        rest: the application.
+        access: lets requests in.
+        traces: has a span for each request.
+        observers: are told of each request once it is answered.
+    """
+
+    def __init__(
+        self, routes: Sequence[Route], rest: ASGIApp, access: Access, traces: Traces, observers: Sequence[Observer] = ()
+    ) -> None:
+        self._rest = rest
+        self._access = access
+        self._traces = traces
+        self._observers = observers
+        self._exact = {(route.method, route.path): route for route in routes if "{" not in route.path}
+        self._valued = [(route, *_around_value(route.path)) for route in routes if "{" in route.path]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection, as ASGI has it."""
+        if scope["type"] != "http":
+            await self._rest(scope, receive, send)
+            return
+        route, value = self._find(scope["method"], scope["path"])
+        if route is None:
+            await self._pass_on(scope, receive, send)
+            return
+        call = Call(scope, receive, value)
+        with self._traces.request(route.method, route.path, call.headers):
+            given = await self.answer(route, call)
+            await send({"type": "http.response.start", "status": given.status, "headers": headers_of(given, call)})
+            await send({"type": "http.response.body", "body": given.body})
+            self._tell(route.path, given.status, call)
+
+    async def answer(self, route: Route, call: Call) -> Answer:
+        """What a route answers; a problem is an answer too."""
+        try:
+            await self._access.admit(call.headers, route.needs, address_of(call.scope))
+            return await route.handler(call)
+        except Problem as problem:
+            return problem_answer(problem, call.scope["path"])
+        except Exception:
+            # Its text may hold what the visitor sent: the log gets it, the client does not.
+            log.exception("request %s to %s failed", call.request_id, route.path)
+            return problem_answer(bug(), call.scope["path"])
+
+    def _find(self, method: str, path: str) -> tuple[Route | None, str]:
+        found = self._exact.get((method, path))
+        if found is not None:
+            return found, ""
+        for route, head, tail in self._valued:
+            value = path[len(head) : len(path) - len(tail)]
+            if value and route.method == method and path.startswith(head) and path.endswith(tail):
+                return route, value
+        return None, ""
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the application answer, with the request's id, and count it."""
+        call, status = Call(scope, receive), HTTPStatus.INTERNAL_SERVER_ERROR.value
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", call.request_id.encode())]
+            await send(message)
+
+        try:
+            await self._rest(scope, receive, send_with_id)
+        finally:
+            route = scope.get("route")
+            self._tell(getattr(route, "path", "other"), status, call)
+
+    def _tell(self, route: str, status: int, call: Call) -> None:
+        event = Answered(route, status, perf_counter() - call.started, call.request_id, call.served)
+        for observer in self._observers:
+            observer(event)
+
+
+def address_of(scope: Scope) -> str:
+    """Whence a request comes; what a proxy says of it is not believed."""
+    client = scope.get("client")
+    return client[0] if client else "unknown"
+
+
+def _around_value(path: str) -> tuple[str, str]:
+    """What stands before and behind the value of a path."""
+    head, _, rest = path.partition("{")
+    return head, rest.partition("}")[2]
+
+
+def problem_answer(problem: Problem, path: str) -> Answer:
+    """A problem as an answer to a request for `path`."""
+    headers = [(name.encode(), value.encode()) for name, value in (problem.headers or {}).items()]
+    return Answer(problem.document(path), problem.status, b"application/problem+json", headers)
+
+
+def headers_of(given: Answer, call: Call) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer."""
+    return [
+        (b"content-type", given.media_type),
+        (b"content-length", b"%d" % len(given.body)),
+        (b"x-request-id", call.request_id.encode()),
+        *given.headers,
+    ]
