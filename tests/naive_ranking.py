@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from nextcart.kernels.candidates import NEVER
 from nextcart.kernels.item_columns import SHRINKAGE
+from nextcart.kernels.pair_columns import MOST_DWELL_SECONDS, NEVER, RANK_OFFSET
 from tests.naive import DAY_MS, Event, Scores, Session, best
 
 List = Sequence[tuple[int, float]]
@@ -53,10 +53,10 @@ def describe(
     of_last = list(item_columns[newest]) if newest >= 0 else blank
     rows = []
     for item in candidates:
-        row: list[float] = []
-        for each in lists:
-            ranks = {listed: (score, rank) for rank, (listed, score) in enumerate(each)}
-            row += ranks.get(item, (0.0, NEVER))
+        places = [{listed: (score, rank) for rank, (listed, score) in enumerate(each)} for each in lists]
+        row: list[float] = [value for each in places for value in each.get(item, (0.0, NEVER))]
+        ranks = [each[item][1] for each in places if item in each]
+        row += [len(ranks), min(ranks, default=NEVER), sum(1 / (rank + RANK_OFFSET) for rank in ranks)]
         rows.append([*row, *_of_pair(session, item, candidates), *item_columns[item], *of_last, *_of_session(session)])
     return rows
 
@@ -64,8 +64,9 @@ def describe(
 def _of_pair(session: Session, item: int, candidates: Collection[int]) -> list[float]:
     places = [place for place, event in enumerate(session) if event.item == item]
     if not places:
-        return [NEVER, NEVER, 1000 * NEVER, 0, NEVER, -1, 0, 0, 0]
+        return [NEVER, NEVER, 1000 * NEVER, 0, NEVER, -1, 0, 0, 0, -1, 0]
     end, last = len(session) - 1, places[-1]
+    dwells = [_dwell(session, place) for place in places if place < end]
     types = Counter(session[place].type for place in places)
     return [
         end - last,
@@ -77,12 +78,18 @@ def _of_pair(session: Session, item: int, candidates: Collection[int]) -> list[f
         types[1],
         types[2],
         sum(place > 0 and session[place - 1].item == session[end].item for place in places),
+        dwells[-1] if dwells else -1,
+        sum(dwells),
     ]
+
+
+def _dwell(session: Session, place: int) -> float:
+    return min((session[place + 1].ts - session[place].ts) / 1000, MOST_DWELL_SECONDS)
 
 
 def _of_session(session: Session) -> list[float]:
     if not session:
-        return [0] * 8
+        return [0] * 9
     distinct, last = len({event.item for event in session}), session[-1]
     before = session[-2] if len(session) > 1 else None
     return [
@@ -90,6 +97,7 @@ def _of_session(session: Session) -> list[float]:
         distinct,
         last.type,
         (last.ts - before.ts) / 1000 if before else 0,
+        (session[-2].ts - session[-3].ts) / 1000 if len(session) > 2 else 0,
         (last.ts - session[0].ts) / 1000,
         1 - distinct / len(session),
         bool(before and before.item == last.item),
@@ -145,8 +153,17 @@ def item_columns(sessions: Sequence[Session], n_items: int) -> list[list[float]]
     repeats = [sum(e > 0 and sessions[s][e - 1].item == item for s, e in own) for item, own in enumerate(of_item)]
     ends = [sum(e == len(sessions[s]) - 1 for s, e in own) for own in of_item]
     known = max(1, sum(map(len, of_item)))
+    returns = [
+        sum(
+            any(before.item == item for before in sessions[s][: e - 1]) and sessions[s][e - 1].item != item
+            for s, e in own
+        )
+        for item, own in enumerate(of_item)
+    ]
+    dwells = [[math.log1p(_dwell(sessions[s], e)) for s, e in own if e + 1 < len(sessions[s])] for own in of_item]
+    usual_dwell = sum(map(sum, dwells)) / max(1, sum(map(len, dwells)))
     rows = []
-    for own, repeated, ended in zip(of_item, repeats, ends, strict=True):
+    for own, repeated, ended, returned, dwelt in zip(of_item, repeats, ends, returns, dwells, strict=True):
         events = [sessions[s][e] for s, e in own]
         n, ages = len(events), [now - event.ts for event in events]
         within = [sum(age < window * DAY_MS for age in ages) for window in (1, 3, 7)]
@@ -163,6 +180,8 @@ def item_columns(sessions: Sequence[Session], n_items: int) -> list[list[float]]
                 n / max(1, len({s for s, _ in own})),
                 (repeated + SHRINKAGE * sum(repeats) / known) / (n + SHRINKAGE),
                 (ended + SHRINKAGE * sum(ends) / known) / (n + SHRINKAGE),
+                (returned + SHRINKAGE * sum(returns) / known) / (n + SHRINKAGE),
+                (sum(dwelt) + SHRINKAGE * usual_dwell) / (len(dwelt) + SHRINKAGE),
             ]
         )
     return rows

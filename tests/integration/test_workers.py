@@ -20,7 +20,9 @@ from nextcart.serving.protocol import MAX_HEAD_BYTES
 from tests.published import Load, Server, ended, fit, publish, set_aliases, start
 
 SETTINGS = Settings(
-    serving=ServingConfig(workers=2), swap=SwapConfig(poll_seconds=0.1), access=AccessConfig(header_seconds=2.0)
+    serving=ServingConfig(workers=2),
+    swap=SwapConfig(poll_seconds=0.1),
+    access=AccessConfig(header_seconds=2.0, body_seconds=2.0),
 )
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -141,6 +143,25 @@ def test_slow_clients_are_cut_off_and_hold_up_nobody(server: Server) -> None:
         for connection in slow:
             connection.sendall(b"a")
         assert [connection.recv(4096) for connection in slow] == [b""] * 200
+
+
+def test_a_body_that_does_not_come_is_answered_408(server: Server) -> None:
+    with socket.create_connection(server.address, timeout=20) as connection:
+        connection.sendall(b"POST /v1/recommend HTTP/1.1\r\nHost: x\r\nContent-Length: 90\r\n\r\n{")
+        assert httpx.get(f"{server.url}/health/live").status_code == 200
+        assert connection.recv(4096).startswith(b"HTTP/1.1 408 ")
+        assert connection.recv(4096) == b""
+
+
+def test_a_body_in_two_pieces_is_answered(server: Server) -> None:
+    with socket.create_connection(server.address, timeout=20) as connection:
+        connection.sendall(b"POST /v1/recommend HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n{")
+        time.sleep(0.1)
+        connection.sendall(b'"events":[]}')
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+        time.sleep(2.2)
+        connection.sendall(LIVE)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_connection_that_was_answered_is_cut_off_for_the_next_slow_head(server: Server) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 from nextcart.evaluation.bootstrap import Floats, Interval, interval, ratio, resampled, session_weights
 from nextcart.evaluation.cutting import Questions
 from nextcart.evaluation.metrics import Bools
-from nextcart.kernels.candidates import NEVER, PAIR_COLUMNS, best_candidates
+from nextcart.kernels.candidates import best_candidates
+from nextcart.kernels.pair_columns import NEVER, PAIR_COLUMNS, sum_up_lists
 from nextcart.models.candidates import Candidates, Retrieval
 from nextcart.models.model import Query
 from nextcart.models.ranker import Ranker
@@ -33,6 +34,7 @@ _NO_HISTORY = {
     "seconds_since": 1000 * NEVER,
     "steps_since_first": NEVER,
     "last_type": -1.0,
+    "dwell_seconds": -1.0,
 }
 """What a candidate that the session does not hold has in `PAIR_COLUMNS`; 0 in those that are not named."""
 
@@ -207,6 +209,7 @@ def hide(features: Float32s, retrieval: Retrieval, source: Source) -> None:
     for column, name in enumerate(retrieval.feature_names):
         if name in absent:
             features[:, column] = absent[name]
+    sum_up_lists(features, len(retrieval.list_names))
 
 
 def bins_of(scores: Float32s, came: Bools) -> tuple[Bin, ...]:

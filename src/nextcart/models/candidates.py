@@ -9,8 +9,9 @@ from functools import partial
 import numpy as np
 
 from nextcart.config import RankerConfig
-from nextcart.kernels.candidates import PAIR_COLUMNS, SESSION_COLUMNS, describe, unite
+from nextcart.kernels.candidates import unite
 from nextcart.kernels.item_columns import ITEM_COLUMNS
+from nextcart.kernels.pair_columns import LIST_COLUMNS, PAIR_COLUMNS, SESSION_COLUMNS, describe
 from nextcart.models.bought_together import BoughtTogether
 from nextcart.models.covisitation import Covisitation
 from nextcart.models.item2vec import Item2vec
@@ -75,6 +76,7 @@ class Retrieval:
         self.list_names = tuple(each.name for each in self._lists)
         self.feature_names = (
             *(f"{name}_{what}" for name in self.list_names for what in ("score", "rank")),
+            *LIST_COLUMNS,
             *PAIR_COLUMNS,
             *ITEM_COLUMNS,
             *(f"last_item_{name}" for name in ITEM_COLUMNS),

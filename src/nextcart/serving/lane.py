@@ -92,6 +92,7 @@ class Route:
         body: the struct of the request's body.
         query: the struct of the query's parameters.
         answers: the struct of the answer; None for any JSON object.
+        texts: the media types of an answer that is no JSON.
         status: of a good answer.
         problems: the statuses that the page tells of, beside those that every route may have.
     """
@@ -104,6 +105,7 @@ class Route:
     body: type | None = None
     query: type | None = None
     answers: type | None = None
+    texts: Sequence[str] = ()
     status: int = 200
     problems: Sequence[int] = ()
 
@@ -126,6 +128,7 @@ class Lane:
         self._access = access
         self._traces = traces
         self._observers = observers
+        self._methods = {route.method for route in routes}
         self._exact = {(route.method, route.path): route for route in routes if "{" not in route.path}
         self._valued = [(route, *_around_value(route.path)) for route in routes if "{" in route.path]
 
@@ -175,7 +178,8 @@ class Lane:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", call.request_id.encode())]
+                headers = [*message.get("headers", ()), (b"x-request-id", call.request_id.encode())]
+                message["headers"] = self._with_methods(headers, scope["path"]) if status == 405 else headers
             await send(message)
 
         try:
@@ -183,6 +187,13 @@ class Lane:
         finally:
             route = scope.get("route")
             self._tell(getattr(route, "path", "other"), status, call)
+
+    def _with_methods(self, headers: list[tuple[bytes, bytes]], path: str) -> list[tuple[bytes, bytes]]:
+        """The headers of a 405 with all methods that a path answers; the application names those of one route."""
+        methods = [method for method in sorted(self._methods) if self._find(method, path)[0]]
+        if not methods:
+            return headers
+        return [*(each for each in headers if each[0] != b"allow"), (b"allow", ", ".join(methods).encode())]
 
     def _tell(self, route: str, status: int, call: Call) -> None:
         event = Answered(route, status, perf_counter() - call.started, call.request_id, call.served)

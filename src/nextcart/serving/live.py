@@ -79,6 +79,9 @@ class LiveModel:
     Args:
         load: gives a version that is warm; runs in a background thread.
         candidate_share: the share of sessions that a candidate answers, where there is one.
+
+    Attributes:
+        prepare: called with the recommender of each version before it answers, in the background thread.
     """
 
     def __init__(self, load: Callable[[], LiveVersion] = no_version, candidate_share: float = 0.0) -> None:
@@ -91,6 +94,7 @@ class LiveModel:
         self._tried = threading.Event()
         self._thread: threading.Thread | None = None
         self.refused: Refused | None = None
+        self.prepare: Callable[[Recommender], None] = lambda _: None
 
     @property
     def current(self) -> LiveVersion:
@@ -153,8 +157,10 @@ class LiveModel:
 
     def _run(self) -> None:
         try:
-            self._current = self._load()
-            log.info("version %s is ready", self._current.name)
+            loaded = self._load()
+            self.prepare(loaded.recommender)
+            self._current = loaded
+            log.info("version %s is ready", loaded.name)
         except Exception as error:  # noqa: BLE001 - whatever it is, readiness must not say "loading" for ever
             self.refused = Refused.now("the version", error)
         finally:

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from fastapi import Response
 from fastapi.openapi.utils import get_openapi
 from starlette.routing import BaseRoute
 
 from nextcart.config import ServingConfig
+from nextcart.serving.erasing import Receipt
 from nextcart.serving.lane import Route
 from nextcart.serving.problems import MEDIA_TYPE
 from nextcart.serving.rules import Rules
@@ -65,6 +67,24 @@ EXAMPLES: Mapping[type, Any] = {
         "pin": [{"aid": 973453, "position": 1}],
         "boost": [{"aid": 59625, "factor": 2.0}],
     },
+    Receipt: {
+        "receipt_id": "23dc86977d2e52c5cc6426df504bb914",
+        "asked_at": "2026-11-24T02:15:00+00:00",
+        "sessions": 1,
+        "found": {
+            "session_store": 1,
+            "event_log": {"segments": 1, "lines": 3},
+            "exposures": {"segments": 1, "lines": 2},
+            "event_store": None,
+            "models": None,
+        },
+        "gone": {
+            "session_store": "now",
+            "event_log": "now",
+            "event_store": "with the next 'nextcart erase --pending'",
+            "models": "with the next training and promotion",
+        },
+    },
     HealthResponse: {"status": "ready", "model_version": _LISTED["model_version"]},
     ProblemDocument: {
         "type": "urn:nextcart:problem:invalid-request",
@@ -83,6 +103,7 @@ _PROBLEMS = {
     403: "The key lacks the scope.",
     404: "The version has no such model.",
     409: "The rules have changed since that version of them.",
+    408: "The body did not come in time.",
     413: "The body is too large.",
     422: "A field or parameter is wrong; `errors` names it.",
     429: "Too many requests; `Retry-After` says when to come again.",
@@ -112,6 +133,8 @@ def operation(route: Route) -> dict[str, Any]:
         "methods": [route.method],
         "tags": [route.tag],
         "status_code": route.status,
+        # FastAPI's own class would add its media type to those of the answers.
+        "response_class": Response,
         "openapi_extra": extra,
         "responses": _responses(route),
         "description": route.handler.__doc__,
@@ -142,10 +165,9 @@ def _reference(struct: type) -> dict[str, Any]:
 
 def _responses(route: Route) -> dict[int | str, dict[str, Any]]:
     """A route's good answer, and the problems that it may meet."""
-    content = _reference(route.answers) if route.answers else {"schema": {"type": "object"}}
-    found: dict[int | str, dict[str, Any]] = {
-        route.status: {"description": "The answer.", "content": {"application/json": content}}
-    }
+    json = _reference(route.answers) if route.answers else {"schema": {"type": "object"}}
+    content = {text: {"schema": {"type": "string"}} for text in route.texts} or {"application/json": json}
+    found: dict[int | str, dict[str, Any]] = {route.status: {"description": "The answer.", "content": content}}
     of_key = (401, 403, 429) if route.needs else ()
     for status in sorted({*route.problems, *of_key}):
         document = {"schema": {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}}

@@ -89,11 +89,6 @@ def bug() -> Problem:
     return Problem(500, "internal-error", "Internal server error", detail)
 
 
-def too_slow(seconds: float) -> Problem:
-    """408: the body did not come in time."""
-    return Problem(408, "too-slow", "The body came too slowly", f"send the whole body within {seconds:g} seconds")
-
-
 def install_handlers(app: FastAPI) -> None:
     """Make every error of `app` a problem document."""
     app.add_exception_handler(Problem, _on_problem)

@@ -1,8 +1,8 @@
 """HTTP over a socket, guarded: uvicorn's protocol, with bounds on what a client may take and a gentle end.
 
-A connection is closed when a request's head takes too long or is too large, or an answer is not read; past a number of
-connections a new one is refused. A server that is to stop answers what connections still bring, and says on each answer
-that it was the last.
+A connection is closed when a request's head or body takes too long, a head is too large, or an answer is not read; past
+a number of connections a new one is refused. A server that is to stop answers what connections still bring, and says on
+each answer that it was the last.
 """
 
 from __future__ import annotations
@@ -43,14 +43,16 @@ class GuardedProtocol(HttpToolsProtocol):
 
     Args:
         header_seconds: how long a request's head may take, from the connection or from its first byte.
+        body_seconds: how long its body may take from then.
         max_connections: with more than so many open, a new one is answered 503.
         settings: uvicorn's own.
     """
 
-    def __init__(self, *, header_seconds: float, max_connections: int, **settings: Any) -> None:
+    def __init__(self, *, header_seconds: float, body_seconds: float, max_connections: int, **settings: Any) -> None:
         super().__init__(**settings)
         self.logger = _log
         self._header_seconds = header_seconds
+        self._body_seconds = body_seconds
         self._max_connections = max_connections
         self._head_bytes = 0
         self._in_head = False
@@ -88,6 +90,8 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._deadline is None and (self._in_head or self.cycle is None or self.cycle.response_complete):
             # Bytes that begin no request, such as empty lines, hold a connection no longer than a head does.
             self._deadline = self.loop.call_later(self._header_seconds, self._close)
+        elif self._deadline is None and self.cycle is not None and self.cycle.more_body:
+            self._deadline = self.loop.call_later(self._body_seconds, self._refuse_body)
 
     def on_message_begin(self) -> None:
         """A head begins."""
@@ -106,12 +110,20 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._ending:
             self.cycle.keep_alive = False
 
+    def on_message_complete(self) -> None:
+        """A body is whole."""
+        self._cancel()
+        super().on_message_complete()
+
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP as a problem document, and close; does nothing where it was answered already."""
         self._refuse(400, "malformed", msg)
 
     def _refuse_head(self) -> None:
         self._refuse(431, "head-too-large", f"the head of a request may have {MAX_HEAD_BYTES} bytes")
+
+    def _refuse_body(self) -> None:
+        self._refuse(408, "too-slow", f"a body has to be whole within {self._body_seconds:g} seconds")
 
     def pause_writing(self) -> None:
         """The client reads slower than it is answered; it must not stop altogether."""

@@ -18,6 +18,7 @@ from fastapi import FastAPI
 
 from nextcart.config import Settings
 from nextcart.serving.accepting import Acceptor, Board, take_waiting
+from nextcart.serving.access import SECURITY_HEADERS
 from nextcart.serving.live import LiveModel
 from nextcart.serving.protocol import GuardedProtocol, most_connections
 
@@ -61,7 +62,10 @@ def run_server(
     """
     config = settings.serving
     protocol = functools.partial(
-        GuardedProtocol, header_seconds=settings.access.header_seconds, max_connections=most_connections()
+        GuardedProtocol,
+        header_seconds=settings.access.header_seconds,
+        body_seconds=settings.access.body_seconds,
+        max_connections=most_connections(),
     )
     server = Server(
         uvicorn.Config(
@@ -73,6 +77,7 @@ def run_server(
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             access_log=False,
             server_header=False,
+            headers=list(SECURITY_HEADERS),
             proxy_headers=False,
             log_config=None,
         ),

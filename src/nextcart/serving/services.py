@@ -78,6 +78,8 @@ def open_services(settings: Settings, live: LiveModel, metrics_folder: Path | No
     sessions = open_sessions(settings.sessions, partial(_tell_call, metrics))
     event_log = EventLog(state / "event_log", settings.event_log, lambda _, seconds: metrics.commit(seconds))
     exposures = ExposureLog(state / "exposures", settings.event_log)
+    rules = LiveRules(state)
+    live.prepare = rules.prepare
     shares_sessions = settings.sessions.redis_url is not None or settings.serving.workers == 1
     others_forget = None if shares_sessions else float(settings.sessions.ttl_seconds)
     return Services(
@@ -86,7 +88,7 @@ def open_services(settings: Settings, live: LiveModel, metrics_folder: Path | No
         sessions,
         event_log,
         exposures,
-        LiveRules(state),
+        rules,
         metrics,
         _access(settings, sessions, metrics),
         Erasures(state, sessions, event_log, exposures, others_forget),

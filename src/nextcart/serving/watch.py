@@ -162,7 +162,9 @@ class FollowingModel(LiveModel):
     def _load_beside(self, alias: Alias, wanted: str | None) -> LiveVersion:
         # At the start nobody waits for the processor, but everybody for the version.
         pause = no_pause if self._current is None else Pace()
-        return load_version(self._repository, wanted or alias, list(self._recorded), pause)
+        version = load_version(self._repository, wanted or alias, list(self._recorded), pause)
+        self.prepare(version.recommender)
+        return version
 
     def _take(self, alias: Alias, version: LiveVersion | None, started: float) -> None:
         if alias == "production":

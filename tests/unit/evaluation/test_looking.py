@@ -11,7 +11,7 @@ from nextcart.config import EvaluationConfig, ModelsConfig, RankerConfig
 from nextcart.evaluation.looking import Look, look, places
 from nextcart.evaluation.replay import replay
 from nextcart.evaluation.sources import Lacking, bins_of, hide
-from nextcart.kernels.candidates import NEVER, PAIR_COLUMNS
+from nextcart.kernels.pair_columns import LIST_COLUMNS, NEVER, PAIR_COLUMNS
 from nextcart.models.candidates import SOURCES, Retrieval
 from nextcart.models.model import FitOptions, Query
 from nextcart.models.ranker import Ranker
@@ -115,9 +115,13 @@ def test_a_hidden_source_looks_like_one_that_is_not_there(
     hide(hidden, ranker.retrieval, Source[member.upper()])
     names = ranker.retrieval.feature_names
     changed = {name for name, column in zip(names, (hidden != found).any(axis=0), strict=True) if column}
-    assert changed == set(names) - set(left)
+    own = set(names) - set(left)
+    assert own < changed <= own | set(LIST_COLUMNS)
+    ranks = hidden[:, [column for column, name in enumerate(names) if name.endswith("_rank") and name != "best_rank"]]
+    assert (hidden[:, names.index("best_rank")] == ranks.min(axis=1)).all()
+    assert (hidden[:, names.index("lists_with")] == (ranks < NEVER).sum(axis=1)).all()
     for column, name in enumerate(names):
-        if name in changed:
+        if name in own:
             assert (hidden[:, column] == (NEVER if name.endswith("_rank") else 0)).all()
 
 

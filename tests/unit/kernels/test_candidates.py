@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nextcart.kernels import candidates as kernel
-from nextcart.kernels.candidates import NEVER, PAIR_COLUMNS, SESSION_COLUMNS
+from nextcart.kernels import pair_columns
+from nextcart.kernels.pair_columns import LIST_COLUMNS, NEVER, PAIR_COLUMNS, SESSION_COLUMNS
 from nextcart.models.permits import NO_LISTS, NO_PERMITS
 from tests import naive_ranking
 from tests.naive import CARTS, ORDERS, Event, batch_of
@@ -16,7 +17,7 @@ from tests.shop import lists_of
 from tests.strategies import N_ITEMS, asking, few, rows
 
 BITS, HISTORY, WIDTH = (2, 16), 32, 4
-FEATURES = len(PAIR_COLUMNS) + len(SESSION_COLUMNS)
+FEATURES = len(LIST_COLUMNS) + len(PAIR_COLUMNS) + len(SESSION_COLUMNS)
 COLUMNS = np.random.default_rng(3).normal(size=(N_ITEMS, 2)).astype(np.float32)
 
 one_list = st.lists(st.integers(0, N_ITEMS - 1), max_size=WIDTH, unique=True).map(
@@ -103,7 +104,7 @@ def test_a_ban_on_an_unknown_item_bans_nothing_else():
 
 def describe(sessions, chosen, lists):
     batch, rows_of = batch_of(sessions), lists_of(*chosen)
-    return kernel.describe(
+    return pair_columns.describe(
         batch.offsets,
         batch.items,
         batch.ts,
@@ -144,7 +145,8 @@ def test_what_a_session_did_with_an_item_by_hand():
         Event(0, 10_000),
     ]
     found = describe([session], [[1, 5]], [([(5, 0.5)], [])])
-    pair = slice(2 * len(BITS), 2 * len(BITS) + len(PAIR_COLUMNS))
+    before = 2 * len(BITS) + len(LIST_COLUMNS)
+    pair = slice(before, before + len(PAIR_COLUMNS))
     assert dict(zip(PAIR_COLUMNS, found[0, pair].tolist(), strict=True)) == {
         "steps_since": 2,
         "items_since": 0,
@@ -155,15 +157,19 @@ def test_what_a_session_did_with_an_item_by_hand():
         "carts_here": 1,
         "orders_here": 1,
         "times_after_last": 1,
+        "dwell_seconds": 4,
+        "dwell_seconds_in_all": 5,
     }
-    assert found[1, : 2 * len(BITS)].tolist() == [0.5, 0, 0, NEVER]
-    assert found[1, pair].tolist() == [NEVER, NEVER, 1000 * NEVER, 0, NEVER, -1, 0, 0, 0]
+    assert found[1, :before].tolist() == [0.5, 0, 0, NEVER, 1, 0, pytest.approx(1 / 5)]
+    assert found[0, :before].tolist() == [0, NEVER, 0, NEVER, 0, NEVER, 0]
+    assert found[1, pair].tolist() == [NEVER, NEVER, 1000 * NEVER, 0, NEVER, -1, 0, 0, 0, -1, 0]
     assert dict(zip(SESSION_COLUMNS, found[0, -len(SESSION_COLUMNS) :].tolist(), strict=True)) == pytest.approx(
         {
             "session_events": 6,
             "session_items": 4,
             "session_last_type": 0,
             "session_gap_seconds": 1,
+            "session_gap_before_seconds": 4,
             "session_seconds": 10,
             "session_repeat_share": 1 / 3,
             "session_same_item_twice": 0,

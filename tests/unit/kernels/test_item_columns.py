@@ -47,6 +47,9 @@ def test_columns_by_hand():
             "events_a_session": 1.5,
             "repeat_rate": (1 + 5 * 0.25) / 8,
             "end_rate": (2 + 5 * 0.5) / 8,
+            "return_rate": 0,
+            # The item dwells once, for longer than counts; so does the other one.
+            "log_dwell": np.log(1801),
         },
         rel=1e-6,
     )

@@ -31,10 +31,10 @@ def test_a_rollback_says_how_to_undo_it(
 ) -> None:
     good, broken = publish(1).version, publish(2).version
     run("promote", good)
-    assert "'nextcart serve' keeps" in run("promote", broken).stdout
+    assert "'nextcart serve' answers with it" in run("promote", broken).stdout
     lines = run("rollback").stdout.splitlines()
     assert lines[:2] == [f"production: {good}", "previous: none"]
-    assert "'nextcart serve' keeps" in lines[2]
+    assert "'nextcart serve' answers with it" in lines[2]
     undo = re.fullmatch(r"undo with: nextcart (.*)", lines[3])
     assert undo
     assert shlex.split(undo[1]) == ["promote", broken, "--models", str(repository.root)]

@@ -276,6 +276,7 @@ def test_an_unknown_route_is_a_404(client: Client, path: str) -> None:
         ("POST", "/v1/top-sellers", "GET"),
         ("POST", "/v1/items/1/similar", "GET"),
         ("POST", "/health/ready", "GET"),
+        ("OPTIONS", "/v1/admin/rules", "GET, PUT"),
     ],
 )
 def test_a_wrong_method_is_a_405_that_names_the_right_one(client: Client, method: str, path: str, allow: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nextcart.serving.erasing import Receipt
 from nextcart.serving.lane import Route
 from nextcart.serving.routes.admin import AdminRoutes
 from nextcart.serving.routes.events import EventRoutes
@@ -27,7 +28,7 @@ from nextcart.serving.schemas import (
 )
 from nextcart.serving.services import Services
 
-READ_BODY = (400, 413, 422, 503)
+READ_BODY = (400, 408, 413, 422, 503)
 READ_QUERY = (422, 503)
 
 
@@ -88,7 +89,7 @@ def _events(services: Services) -> list[Route]:
             status=202,
             problems=READ_BODY,
         ),
-        Route("DELETE", "/v1/sessions/{session_id}", erase, "admin", "events", problems=(503,)),
+        Route("DELETE", "/v1/sessions/{session_id}", erase, "admin", "events", answers=Receipt, problems=(503,)),
     ]
 
 
@@ -96,9 +97,9 @@ def _admin(services: Services) -> list[Route]:
     admin = AdminRoutes(services)
     rows = (
         ("GET", "/v1/admin/rules", admin.rules, None, Rules, ()),
-        ("PUT", "/v1/admin/rules", admin.replace_rules, Rules, Rules, (400, 409, 413, 422)),
-        ("POST", "/v1/admin/rules/block", admin.block, ItemsRequest, Rules, (400, 413, 422)),
-        ("POST", "/v1/admin/rules/unblock", admin.unblock, ItemsRequest, Rules, (400, 413, 422)),
+        ("PUT", "/v1/admin/rules", admin.replace_rules, Rules, Rules, (*READ_BODY, 409)),
+        ("POST", "/v1/admin/rules/block", admin.block, ItemsRequest, Rules, READ_BODY),
+        ("POST", "/v1/admin/rules/unblock", admin.unblock, ItemsRequest, Rules, READ_BODY),
         ("POST", "/v1/admin/reload", admin.reload, None, HealthResponse, (503,)),
     )
     return [
@@ -112,6 +113,6 @@ def _health(services: Services) -> list[Route]:
     return [
         Route("GET", "/health/live", health.is_live, None, "health", answers=HealthResponse),
         Route("GET", "/health/ready", health.is_ready, None, "health", answers=HealthResponse, problems=(503,)),
-        Route("GET", "/metrics", health.metrics, None, "health"),
+        Route("GET", "/metrics", health.metrics, None, "health", texts=("text/plain", "application/openmetrics-text")),
         Route("GET", "/v1/model", health.model, "read", "health", problems=(503,)),
     ]
