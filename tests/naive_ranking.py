@@ -185,3 +185,8 @@ def item_columns(sessions: Sequence[Session], n_items: int) -> list[list[float]]
             ]
         )
     return rows
+
+
+def _came_back(session: Session, place: int) -> bool:
+    item = session[place].item
+    return any(event.item == item for event in session[:place]) and session[place - 1].item != item

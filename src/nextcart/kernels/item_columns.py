@@ -26,9 +26,9 @@ ITEM_COLUMNS = (
     "log_dwell",
 )
 """``trend``: the daily events of the window over those of the whole time; ``cart_rate``, ``order_rate``: share of its
-events; ``repeat_rate``: of its events, those that follow one on the same item; ``return_rate``: those that come back to it after
-others; ``end_rate``: those that end a session; ``log_dwell``: mean log of the seconds to the session's next event.
-Days count to the newest training event."""
+events; ``repeat_rate``: of its events, those that follow one on the same item; ``return_rate``: those that come back to
+it after others; ``end_rate``: those that end a session; ``log_dwell``: mean log of the seconds to the session's next
+event. Days count to the newest training event."""
 
 SHRINKAGE = 5.0
 """A rate is drawn to that of all items as if by so many events."""

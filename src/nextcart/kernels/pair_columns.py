@@ -12,7 +12,7 @@ NEVER = 1000.0
 """Stands for a rank, a number of steps or of items where there is none: further than any that is."""
 
 LIST_COLUMNS = ("lists_with", "best_rank", "reciprocal_ranks")
-"""What all lists together say of the candidate: how many hold it, its best rank, the sum of 1 / (rank + `RANK_OFFSET`)."""
+"""What all lists say together: how many hold the candidate, its best rank, the sum of 1 / (rank + `RANK_OFFSET`)."""
 
 RANK_OFFSET = 5.0
 
@@ -65,8 +65,8 @@ def describe(
 ) -> Float32s:
     """The features of each pair of a session and a candidate, float32, shape (n_candidates, n_features).
 
-    In this order: score and rank (from 0) in each list; `LIST_COLUMNS`; `PAIR_COLUMNS`; ``item_columns`` (n_items, n_columns) of the
-    candidate, and those of the session's last item; `SESSION_COLUMNS`.
+    In this order: score and rank (from 0) in each list; `LIST_COLUMNS`; `PAIR_COLUMNS`; ``item_columns`` (n_items,
+    n_columns) of the candidate, and those of the session's last item; `SESSION_COLUMNS`.
     """
     n, n_lists, width = list_items.shape
     n_item = item_columns.shape[1]
