@@ -18,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from accuracy_baskets import complete_baskets
 from accuracy_bench import Bench, read_lines
 from accuracy_nextcart import SYSTEMS, Nextcart
 from accuracy_peers import Peers
@@ -98,6 +99,7 @@ def run_log(bench: Bench, log: Path, work: Path, wanted: dict[str, Any], tuned_o
         "one_call": one_call,
         "nextcart_cpu_s": nextcart.cpu_s | nextcart.timings | {"ranker": nextcart.timings.get("ranker")},
         "peers": peers.facts,
+        "baskets": complete_baskets(split, nextcart.version) if {"carts", "orders"} & {*types} else None,
     }
 
 

@@ -16,6 +16,8 @@ def show(name: str, result: dict[str, Any]) -> None:
     _next_click(result, column)
     if "official" in result["tasks"]:
         _official(result)
+    if result["baskets"]:
+        _baskets(result["baskets"])
     for each in result["differences"]:
         low, high = each["ci95"]
         figure = f"{each['task']} {each['figure']}"
@@ -54,6 +56,16 @@ def _official(result: dict[str, Any]) -> None:
         print(f"  {system:28}" + "".join(cells))
     if "official" in result["wanted"]:
         print(f"  {'wanted':28}" + "".join(f"{each:>10.3f}{'':16}" for each in result["wanted"]["official"]))
+
+
+def _baskets(baskets: dict[str, Any]) -> None:
+    title = f"basket_completion, {baskets['questions']:,} baskets"
+    print(f"\n  {title:40}{'recall@20':>10}{'MRR@20':>10}  bought_together is ahead by")
+    for system, figures in _sorted(baskets["figures"], "recall@20"):
+        text = f"  {system:40}{figures['recall@20']:>10.4f}{figures['mrr@20']:>10.4f}"
+        for figure in baskets["ahead_of"].get(system, {}).values():
+            text += f"  {figure['value']:+.4f} {_interval(figure['ci95'])}"
+        print(text)
 
 
 def _sorted(scored: dict[str, Any], metric: str) -> list[tuple[str, Any]]:

@@ -153,13 +153,7 @@ def item_columns(sessions: Sequence[Session], n_items: int) -> list[list[float]]
     repeats = [sum(e > 0 and sessions[s][e - 1].item == item for s, e in own) for item, own in enumerate(of_item)]
     ends = [sum(e == len(sessions[s]) - 1 for s, e in own) for own in of_item]
     known = max(1, sum(map(len, of_item)))
-    returns = [
-        sum(
-            any(before.item == item for before in sessions[s][: e - 1]) and sessions[s][e - 1].item != item
-            for s, e in own
-        )
-        for item, own in enumerate(of_item)
-    ]
+    returns = [sum(_came_back(sessions[s], e) for s, e in own) for own in of_item]
     dwells = [[math.log1p(_dwell(sessions[s], e)) for s, e in own if e + 1 < len(sessions[s])] for own in of_item]
     usual_dwell = sum(map(sum, dwells)) / max(1, sum(map(len, dwells)))
     rows = []

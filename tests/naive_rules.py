@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from tests.naive import Neighbours, Session
+from tests.naive import CARTS, ORDERS, Neighbours, Session
 
 PINNED = 64
 
@@ -103,10 +103,12 @@ def by_shared_sessions(
     return largest(shares)
 
 
-def by_basket(session: Session, item: int, lists: Neighbours) -> int:
-    """The cart or order that the item goes with best; where none does, the event of any type."""
-    bought = by_lists(session, item, lists, len(session), 1.0, (0.0, 1.0, 1.0))
-    return bought if bought >= 0 else by_lists(session, item, lists, len(session), 1.0, (1.0, 1.0, 1.0))
+def by_basket(session: Session, item: int, lists: Neighbours, query_events: int) -> int:
+    """Of the last carts and orders, or the last event where there are none, the one that the item goes with best."""
+    known = [e for e, event in enumerate(session) if event.item >= 0]
+    asked = [e for e in known if session[e].type in (CARTS, ORDERS)][-query_events:] or known[-1:]
+    weights = [dict(lists.get(session[e].item, ())) for e in asked]
+    return largest({e: weight.get(item, 0.0) for e, weight in zip(asked, weights, strict=True)})
 
 
 def largest(shares: Mapping[int, float]) -> int:

@@ -14,6 +14,7 @@ from nextcart.kernels.pair_columns import NEVER, PAIR_COLUMNS, sum_up_lists
 from nextcart.models.candidates import Candidates, Retrieval
 from nextcart.models.model import Query
 from nextcart.models.ranker import Ranker
+from nextcart.models.recent_popularity import NEARBY, OF_DAY, OF_HOUR
 from nextcart.models.recommender import Recommender
 from nextcart.models.shared import Shared
 from nextcart.types import Float32s, Int64s, Ranked, Source
@@ -21,9 +22,12 @@ from nextcart.types import Float32s, Int64s, Ranked, Source
 BINS = 20
 _LIST_SOURCES = {
     "neighbours": Source.SESSION_NEIGHBOURS,
+    NEARBY: Source.SESSION_NEIGHBOURS,
     "item2vec": Source.ITEM2VEC,
     "bought_together": Source.BOUGHT_TOGETHER,
     "top_sellers": Source.TOP_SELLERS,
+    OF_DAY: Source.TOP_SELLERS,
+    OF_HOUR: Source.TOP_SELLERS,
 }
 """Whose the lists are; those with other names are of co-visitation."""
 _NO_PLACE = {"score": 0.0, "rank": NEVER}

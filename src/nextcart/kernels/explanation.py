@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import njit
 
+from nextcart.kernels.neighbours import last_distinct
 from nextcart.types import Float32s, Int32s, Int64s, UInt8s
 
 NO_EVENT = -1
@@ -99,24 +101,20 @@ def explain_by_sessions(
 
     ``i`` counts the session's distinct known items from the newest, of which ``events`` are looked at.
     """
+    asked = np.empty(events, np.int32)
     for s in range(len(ranked)):
+        n_asked = last_distinct(items, offsets[s], offsets[s + 1], asked)
         for j in range(ranked.shape[1]):
             if found[s, j] != NO_EVENT or not sources[s, j] & bit:
                 continue
-            best, passed = 0.0, 0
-            for e in range(offsets[s + 1] - 1, offsets[s] - 1, -1):
-                fresh = items[e] >= 0
-                for later in range(e + 1, offsets[s + 1]):
-                    fresh = fresh and items[later] != items[e]
-                if not fresh:
-                    continue
-                if passed == events:
-                    break
-                share = math.exp(-passed / position_decay) * idf[items[e]]
-                share *= _shared(item_offsets, item_sessions, items[e], ranked[s, j])
-                passed += 1
+            best, behind = 0.0, NO_EVENT
+            for i in range(n_asked):
+                share = math.exp(-i / position_decay) * idf[asked[i]]
+                share *= _shared(item_offsets, item_sessions, asked[i], ranked[s, j])
                 if share > best:
-                    best = share
+                    best, behind = share, asked[i]
+            for e in range(offsets[s], offsets[s + 1]):
+                if behind >= 0 and items[e] == behind:
                     found[s, j] = e - offsets[s]
 
 

@@ -119,7 +119,7 @@ def items_of_near_sessions(
     weights = np.exp(-np.abs(np.arange(-reach, reach + 1)) / item_decay)
     weights[:reach] *= before_weight
     for s in range(n):
-        n_asked = _last_distinct(items, offsets[s], offsets[s + 1], asked)
+        n_asked = last_distinct(items, offsets[s], offsets[s + 1], asked)
         if n_asked == 0:
             continue
         size, sessions, matches = _nearest(
@@ -171,7 +171,7 @@ def items_of_near_sessions(
 
 
 @njit(cache=True, nogil=True)
-def _last_distinct(items: Int32s, start: int, stop: int, asked: Int32s) -> int:
+def last_distinct(items: Int32s, start: int, stop: int, asked: Int32s) -> int:
     """Fill ``asked`` with the last distinct known items, newest first; how many there are."""
     size = 0
     for e in range(stop - 1, start - 1, -1):

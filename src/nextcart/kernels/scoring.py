@@ -256,11 +256,16 @@ def join_lists(offsets_a: Int64s, items_a: Int32s, offsets_b: Int64s, items_b: I
 @njit(cache=True, nogil=True)
 def baskets_of(
     offsets: Int64s, items: Int32s, types: UInt8s, from_type: int, last_events: int
-) -> tuple[Int64s, Int32s]:
-    """The distinct known items of each session's last events of a type from ``from_type`` up; else its last known."""
+) -> tuple[Int64s, Int32s, Int64s]:
+    """The distinct known items of each session's last events of a type from ``from_type`` up; else its last known.
+
+    Returns:
+        Offsets, items, newest first, and the place of each item's event among ``items``.
+    """
     n = len(offsets) - 1
     out_offsets = np.zeros(n + 1, np.int64)
     out_items = np.empty(len(items), np.int32)
+    places = np.empty(len(items), np.int64)
     size = 0
     for s in range(n):
         first = size
@@ -275,16 +280,16 @@ def baskets_of(
             for i in range(first, size):
                 fresh = fresh and out_items[i] != items[e]
             if fresh:
-                out_items[size] = items[e]
+                out_items[size], places[size] = items[e], e
                 size += 1
         e = offsets[s + 1] - 1
         while size == first and e >= offsets[s]:
             if items[e] >= 0:
-                out_items[size] = items[e]
+                out_items[size], places[size] = items[e], e
                 size += 1
             e -= 1
         out_offsets[s + 1] = size
-    return out_offsets, out_items[:size]
+    return out_offsets, out_items[:size], places[:size]
 
 
 @njit(cache=True, nogil=True, inline="always")

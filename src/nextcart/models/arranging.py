@@ -58,7 +58,9 @@ def arranged(query: Query, list_of: Callable[[Query], Ranked], wishes: Wishes) -
         found = list_of(replace(query, k=width, limit=k))
         items, scores, sources = found.items.copy(), found.scores.copy(), found.sources.copy()
         if wishes.min_score is not None:
-            below = scores < np.float32(wishes.min_score)
+            # Past float32 it is infinite, which all items score less than.
+            with np.errstate(over="ignore"):
+                below = scores < np.float32(wishes.min_score)
             items[below], scores[below], sources[below] = UNKNOWN, 0, 0
         full = items[:, -1] != UNKNOWN
         boost(items, sources, BOOST_REACH * k, rules.boosted, rules.factors)

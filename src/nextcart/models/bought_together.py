@@ -15,7 +15,7 @@ from nextcart.models.model import FitOptions, Query, TrainingArrays, load_model,
 from nextcart.models.neighbour_lists import NeighbourLists, ranked_by
 from nextcart.models.parallel import balanced_blocks, run_blocks
 from nextcart.models.permits import permits
-from nextcart.types import EventType, ItemLists, Ranked, SessionBatch, Source
+from nextcart.types import EventType, Int32s, Int64s, ItemLists, Ranked, SessionBatch, Source
 
 NO_TS = np.empty(0, np.int64)
 
@@ -79,11 +79,14 @@ class BoughtTogether:
 
     def recommend(self, query: Query) -> Ranked:
         """Complements of each session's last carts and orders, or of its last item where it has none."""
-        sessions = query.sessions
-        offsets, items = baskets_of(
+        offsets, items, _ = self.basket_of(query.sessions)
+        return self.complement(ItemLists(offsets, items), query)
+
+    def basket_of(self, sessions: SessionBatch) -> tuple[Int64s, Int32s, Int64s]:
+        """What each session asks with; see `baskets_of`."""
+        return baskets_of(
             sessions.offsets, sessions.items, sessions.types, int(EventType.CARTS), self.config.query_events
         )
-        return self.complement(ItemLists(offsets, items), query)
 
     def complement(self, baskets: ItemLists, query: Query) -> Ranked:
         """Complements of baskets of distinct items, one a session of the query: the sum of the items' scores."""

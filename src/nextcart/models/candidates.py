@@ -15,8 +15,9 @@ from nextcart.kernels.pair_columns import LIST_COLUMNS, PAIR_COLUMNS, SESSION_CO
 from nextcart.models.bought_together import BoughtTogether
 from nextcart.models.covisitation import Covisitation
 from nextcart.models.item2vec import Item2vec
-from nextcart.models.model import Query
+from nextcart.models.model import Query, TrainingArrays
 from nextcart.models.permits import past_blocked, permits, with_own_blocked
+from nextcart.models.recent_popularity import NEARBY, OF_DAY, OF_HOUR, POPULARITY_LISTS, RecentPopularity
 from nextcart.models.session_neighbours import SessionNeighbours
 from nextcart.models.top_sellers import TopSellers
 from nextcart.types import Float32s, Int32s, Int64s, Ranked, Source, UInt8s
@@ -64,10 +65,16 @@ class Retrieval:
         feature_names: of the columns of ``Candidates.features``.
     """
 
-    def __init__(self, config: RankerConfig, members: Iterable[SourceModel], item_columns: Float32s) -> None:
+    def __init__(
+        self,
+        config: RankerConfig,
+        members: Iterable[SourceModel],
+        item_columns: Float32s,
+        popularity: RecentPopularity | None = None,
+    ) -> None:
         """Take the fitted models; a list whose model is missing is left out."""
         self._config, self.item_columns = config, item_columns
-        asks = _asks({member.name: member for member in members})
+        asks = _asks({member.name: member for member in members}, popularity)
         # The list that brings most goes first: where a session has too many candidates, the last ones are left out.
         wanted = sorted(config.lists.items(), key=lambda item: (-item[1], item[0]))
         self._lists = [_List(name, *asks[name], take) for name, take in wanted if name in asks]
@@ -120,11 +127,18 @@ class Retrieval:
 def models_of(config: RankerConfig) -> set[str]:
     """Names of the models that bring the lists which a ranker asks for."""
     by_name = {kind.name: kind.name for kind in (Item2vec, BoughtTogether, TopSellers)}
-    by_name["neighbours"] = SessionNeighbours.name
+    by_name |= {"neighbours": SessionNeighbours.name, NEARBY: SessionNeighbours.name}
+    # Popularity of late is the ranker's own.
+    by_name |= {OF_DAY: TopSellers.name, OF_HOUR: TopSellers.name}
     return {by_name.get(name, Covisitation.name) for name in config.lists}
 
 
-def _asks(members: Mapping[str, SourceModel]) -> dict[str, tuple[Source, Ask]]:
+def popularity_of(config: RankerConfig, arrays: TrainingArrays) -> RecentPopularity | None:
+    """The popularity of late, where one of its lists is asked for."""
+    return RecentPopularity.fit(arrays) if set(POPULARITY_LISTS) & config.lists.keys() else None
+
+
+def _asks(members: Mapping[str, SourceModel], popularity: RecentPopularity | None) -> dict[str, tuple[Source, Ask]]:
     """All lists that the members can bring, by name."""
     asks: dict[str, tuple[Source, Ask]] = {}
     covisitation = members.get(Covisitation.name)
@@ -136,6 +150,10 @@ def _asks(members: Mapping[str, SourceModel]) -> dict[str, tuple[Source, Ask]]:
     neighbours = members.get(SessionNeighbours.name)
     if isinstance(neighbours, SessionNeighbours):
         asks["neighbours"] = (Source.SESSION_NEIGHBOURS, neighbours.recommend)
+        if popularity:
+            asks[NEARBY] = (Source.SESSION_NEIGHBOURS, partial(popularity.nearby, neighbours.recommend))
+    if popularity:
+        asks |= {OF_DAY: (Source.TOP_SELLERS, popularity.of_day), OF_HOUR: (Source.TOP_SELLERS, popularity.of_hour)}
     for kind in (Item2vec, BoughtTogether, TopSellers):
         member = members.get(kind.name)
         if isinstance(member, kind):

@@ -17,10 +17,9 @@ from nextcart.models.bought_together import BoughtTogether
 from nextcart.models.covisitation import MAIN, Covisitation
 from nextcart.models.item2vec import Item2vec
 from nextcart.models.session_neighbours import SessionNeighbours
-from nextcart.types import Int32s, Ranked, SessionBatch, Source, UInt8s
+from nextcart.types import UNKNOWN, Int32s, Ranked, SessionBatch, Source, UInt8s
 
 ALIKE = (1.0, 1.0, 1.0)
-BOUGHT = (0.0, 1.0, 1.0)
 
 
 def events_behind(models: Iterable[object], sessions: SessionBatch, ranked: Ranked) -> Int32s:
@@ -72,10 +71,11 @@ def _by_bought_together(
     model: BoughtTogether, sessions: SessionBatch, found: Int32s, items: Int32s, bits: UInt8s
 ) -> None:
     lists = model.complements
-    columns = (sessions.offsets, sessions.items, sessions.types, lists.offsets, lists.items, lists.weights)
-    # A session that bought nothing was asked with its last item.
-    for types in (BOUGHT, ALIKE):
-        explain_by_lists(found, items, bits, int(model.source), *columns, len(sessions.items), 1.0, types)
+    asked = np.full(len(sessions.items), UNKNOWN, np.int32)
+    places = model.basket_of(sessions)[2]
+    asked[places] = sessions.items[places]
+    columns = (sessions.offsets, asked, sessions.types, lists.offsets, lists.items, lists.weights)
+    explain_by_lists(found, items, bits, int(model.source), *columns, len(asked), 1.0, ALIKE)
 
 
 def _by_session_neighbours(

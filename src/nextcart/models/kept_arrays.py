@@ -17,10 +17,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from nextcart.disk import sync
 from nextcart.errors import ArtifactCorrupt
 from nextcart.events.schema import SplitName
 from nextcart.events.store import ARRAYS, Store
-from nextcart.events.writing import sync
 from nextcart.models.model import mapped
 from nextcart.models.vocabulary import Vocabulary
 from nextcart.types import Int64s, SessionBatch

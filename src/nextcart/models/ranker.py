@@ -15,7 +15,11 @@ from nextcart.kernels.candidates import best_candidates
 from nextcart.models.candidates import Retrieval, SourceModel
 from nextcart.models.forest import Forest
 from nextcart.models.model import Query, load_model, save_model
+from nextcart.models.recent_popularity import RecentPopularity
 from nextcart.types import Float32s, Objective, Ranked
+
+POPULARITY = "popularity."
+"""Before the names of those arrays."""
 
 
 class Ranking:
@@ -27,6 +31,7 @@ class Ranking:
         item_columns: float32, shape (n_items, n_columns).
         feature_names: columns that the forests look at.
         importance: share of the gain by feature, an entry an objective.
+        popularity: of late, where its lists are asked for.
     """
 
     name: ClassVar[str] = "ranker"
@@ -38,16 +43,18 @@ class Ranking:
         item_columns: Float32s,
         feature_names: tuple[str, ...],
         importance: dict[str, dict[str, float]],
+        popularity: RecentPopularity | None = None,
     ) -> None:
         self.config, self.forests, self.item_columns = config, forests, item_columns
-        self.feature_names, self.importance = feature_names, importance
+        self.feature_names, self.importance, self.popularity = feature_names, importance, popularity
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays by the names under which they are saved."""
         forests = {
             key: array for name, forest in self.forests.items() for key, array in forest.arrays(f"{name}.").items()
         }
-        return {"item_columns": self.item_columns, **forests}
+        popularity = self.popularity.arrays(POPULARITY) if self.popularity else {}
+        return {"item_columns": self.item_columns, **popularity, **forests}
 
     def save(self, folder: Path) -> None:
         """Write the forests into an existing empty folder."""
@@ -63,9 +70,10 @@ class Ranking:
         """Read a saved ranking, memory-mapped."""
         values, facts, arrays = load_model(folder, cls.name)
         forests = {name: Forest.from_arrays(arrays, f"{name}.") for name in facts["objectives"]}
-        return cls(
-            RankerConfig(**values), forests, arrays["item_columns"], tuple(facts["features"]), facts["importance"]
-        )
+        config, columns = RankerConfig(**values), arrays["item_columns"]
+        has = any(name.startswith(POPULARITY) for name in arrays)
+        popularity = RecentPopularity.from_arrays(arrays, POPULARITY) if has else None
+        return cls(config, forests, columns, tuple(facts["features"]), facts["importance"], popularity)
 
 
 class Ranker:
@@ -85,7 +93,7 @@ class Ranker:
             ArtifactCorrupt: the models bring other lists than those that the forests were trained on.
         """
         self.ranking = ranking
-        self.retrieval = Retrieval(ranking.config, members, ranking.item_columns)
+        self.retrieval = Retrieval(ranking.config, members, ranking.item_columns, ranking.popularity)
         if self.retrieval.feature_names != ranking.feature_names:
             missing = sorted(set(ranking.feature_names) ^ set(self.retrieval.feature_names))
             raise ArtifactCorrupt(f"the ranker was trained with other sources ({', '.join(missing[:3])}…); train again")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nextcart.config import ModelsConfig, RankerConfig
 from nextcart.errors import RunFailed
 from nextcart.kernels.item_columns import item_columns
-from nextcart.models.candidates import SOURCES, Retrieval, models_of
+from nextcart.models.candidates import SOURCES, Retrieval, models_of, popularity_of
 from nextcart.models.examples import Asked, Examples, cuts_for, examples, fold_at
 from nextcart.models.forest import Forest
 from nextcart.models.model import FitOptions, TrainingArrays, frozen
@@ -41,7 +41,7 @@ def fit_ranking(arrays: TrainingArrays, config: ModelsConfig, options: FitOption
         fold = fold_at(arrays, cut, until)
         inner = replace(options, progress=_within(options.progress, f"ranker, cut {place + 1} of {len(cuts)}"))
         members = [kind.fit(fold.past, getattr(config, kind.name), inner) for kind in kinds]
-        retrieval = Retrieval(ranker, members, columns_of(fold.past))
+        retrieval = Retrieval(ranker, members, columns_of(fold.past), popularity_of(ranker, fold.past))
         names = retrieval.feature_names
         for objective, parts in found.items():
             wanted = ranker.max_questions - sum(len(part.groups) for part in parts)
@@ -55,7 +55,7 @@ def fit_ranking(arrays: TrainingArrays, config: ModelsConfig, options: FitOption
             forests[objective], gains = _train(Examples.joined(parts), ranker, options)
             importance[objective] = importance_of(names, gains)
     options.progress("ranker: trees", len(found), len(found))
-    return Ranking(ranker, forests, columns_of(arrays), names, importance)
+    return Ranking(ranker, forests, columns_of(arrays), names, importance, popularity_of(ranker, arrays))
 
 
 def _within(progress: Progress, of: str) -> Progress:

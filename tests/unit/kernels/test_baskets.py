@@ -122,9 +122,12 @@ def test_support_is_the_number_of_sessions(sessions):
 @given(asking, st.integers(1, 3))
 def test_a_session_asks_with_its_last_carts_and_orders_or_its_last_item(sessions, query_events):
     batch = batch_of(sessions)
-    offsets, items = baskets_of(batch.offsets, batch.items, batch.types, CARTS, query_events)
+    offsets, items, places = baskets_of(batch.offsets, batch.items, batch.types, CARTS, query_events)
     config = BoughtTogetherConfig(query_events=query_events)
     for s, session in enumerate(sessions):
         basket = items[offsets[s] : offsets[s + 1]].tolist()
         assert len(set(basket)) == len(basket)
         assert set(basket) == naive.basket_of(session, config)
+        events = places[offsets[s] : offsets[s + 1]]
+        assert batch.items[events].tolist() == basket
+        assert all(batch.offsets[s] <= event < batch.offsets[s + 1] for event in events)

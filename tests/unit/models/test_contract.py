@@ -7,7 +7,7 @@ EXACT = ModelsConfig()
 CLUSTERED = ModelsConfig(item2vec=Item2vecConfig(exact_below=100, nprobe=2))
 """Neighbours from an inverted file of few cells, two of which are looked through for each."""
 
-FEW = ModelsConfig(ranker=RankerConfig(min_questions=20, min_leaf_rows=5, max_trees=20))
+FEW = ModelsConfig(ranker=RankerConfig(min_questions=20, min_leaf_rows=5, max_trees=20, folds=2))
 """A ranker that learns from as few questions as the shop poses."""
 
 CONFIGS = (EXACT, CLUSTERED)

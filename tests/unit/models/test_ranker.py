@@ -16,7 +16,7 @@ from nextcart.models.vocabulary import Vocabulary
 from nextcart.types import SessionBatch
 from tests.naive import CARTS, CLICKS, Event, batch_of
 
-SMALL = RankerConfig(min_questions=20, min_leaf_rows=5, max_trees=30)
+SMALL = RankerConfig(min_questions=20, min_leaf_rows=5, max_trees=30, folds=2)
 CONFIG = ModelsConfig(ranker=SMALL)
 OPTIONS = FitOptions(seed=3, threads=2, deterministic=True)
 

@@ -75,7 +75,7 @@ def test_bought_together(shop, recommender):
         shop.asking,
         ranked,
         Source.BOUGHT_TOGETHER,
-        lambda session, item: naive_rules.by_basket(session, item, lists),
+        lambda session, item: naive_rules.by_basket(session, item, lists, 10),
     )
 
 
