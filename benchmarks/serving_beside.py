@@ -1,4 +1,4 @@
-"""What nextcart's server is compared with, under the same uvicorn settings; a program of its own.
+"""What nextcart's server is compared with, under the same uvicorn settings and protocol; a program of its own.
 
     python benchmarks/serving_beside.py hello|plain PORT [MODELS]
 
@@ -8,6 +8,7 @@ tutorial has it: pydantic models in and out, the same recommender, the same answ
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from time import perf_counter
@@ -19,8 +20,12 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+from nextcart.config.serving import AccessConfig, ServingConfig
 from nextcart.models.recommender import FALLBACKS, Recommender
 from nextcart.repository.repository import Repository
+from nextcart.serving.access import SECURITY_HEADERS
+from nextcart.serving.processes.protocol import GuardedProtocol, most_connections
+from nextcart.serving.processes.running import SWITCH_SECONDS
 from nextcart.types import TYPE_NAMES, SessionBatch
 
 
@@ -106,14 +111,24 @@ def main() -> None:
     """Serve until told to stop."""
     kind, port = sys.argv[1], int(sys.argv[2])
     app = hello if kind == "hello" else plain(Path(sys.argv[3]))
+    config, access = ServingConfig(), AccessConfig()
+    protocol = functools.partial(
+        GuardedProtocol,
+        header_seconds=access.header_seconds,
+        body_seconds=access.body_seconds,
+        max_connections=most_connections(),
+    )
+    sys.setswitchinterval(SWITCH_SECONDS)
     uvicorn.run(
         app,  # type: ignore[arg-type]
         port=port,
         loop="uvloop",
-        http="httptools",
+        http=protocol,  # type: ignore[arg-type]
         ws="none",
+        timeout_keep_alive=config.keep_alive_seconds,
         access_log=False,
         server_header=False,
+        headers=list(SECURITY_HEADERS),
         proxy_headers=False,
         log_level="warning",
     )

@@ -1,9 +1,7 @@
-"""A shop of random tables at OTTO's size, published as a version, and the bodies of requests to it."""
+"""A shop of random tables at OTTO's size, published as versions that differ in their tables alone."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +23,24 @@ WIDTH, DIM = 40, 32
 START_MS = 1_661_700_000_000
 
 
-def publish(root: Path, n_items: int, seed: int = 1) -> str:
-    """The id of a version of `random_shop` in production."""
+def shop(root: Path, n_items: int, n_versions: int) -> Repository:
+    """A repository that holds so many versions of the shop, and has one in production; what is there is taken as it is.
+
+    Raises:
+        SystemExit: it holds a shop of another size.
+    """
+    repository = Repository(root)
+    held = repository.versions() if root.is_dir() else []
+    if any(manifest.data.items != n_items for manifest in held):
+        raise SystemExit(f"{root}: holds a shop of another size; name another folder or give its --items")
+    for seed in range(len(held), n_versions):
+        _publish(repository, n_items, seed)
+        if seed == 0:
+            repository.promote()
+    return repository
+
+
+def _publish(repository: Repository, n_items: int, seed: int) -> None:
     data = DataFacts(
         fingerprint="0" * 64,
         split="train",
@@ -39,16 +53,12 @@ def publish(root: Path, n_items: int, seed: int = 1) -> str:
         aid_type="int64",
     )
     draft = VersionDraft(code_version="benchmark", config={}, data=data)
-    repository = Repository(root)
-    version = repository.publish(random_shop(n_items, seed).save, draft).version
-    repository.promote()
-    return version
+    repository.publish(random_shop(n_items, seed).save, draft)
 
 
 def random_shop(n_items: int, seed: int) -> Recommender:
     """A hybrid over lists of `WIDTH` neighbours; popular items are neighbours of many, as in a real shop."""
     random = np.random.default_rng(seed)
-    ids = random.permutation(2 * n_items)[:n_items].astype(np.int64)
     counts = np.sort(random.zipf(1.5, n_items).clip(1, 10**6))[::-1].astype(np.int64)
     top = {name: _top(random, n_items) for name in ("overall", *TYPE_NAMES)}
     vectors = random.standard_normal((n_items, DIM), np.float32)
@@ -62,20 +72,12 @@ def random_shop(n_items: int, seed: int) -> Recommender:
         "item2vec": item2vec,
         "hybrid": Hybrid(HybridConfig(), covisitation, item2vec, top_sellers),
     }
-    return Recommender(Vocabulary("int64", ids, counts), models)
+    return Recommender(Vocabulary("int64", shop_ids(n_items), counts), models)
 
 
-def bodies(n_items: int, n: int, seed: int = 2) -> Iterator[str]:
-    """JSON bodies of 1 to 20 events, of `random_shop` with seed 1; popular items come more often."""
-    ids = np.random.default_rng(1).permutation(2 * n_items)[:n_items].astype(np.int64)
-    random = np.random.default_rng(seed)
-    for _ in range(n):
-        size = int(random.integers(1, 21))
-        aids = ids[(n_items * random.random(size) ** 3).astype(np.int64)].tolist()
-        times = (START_MS + np.cumsum(random.integers(1000, 100_000, size))).tolist()
-        types = [TYPE_NAMES[kind] for kind in random.choice(3, size, p=[0.9, 0.075, 0.025])]
-        events = [{"aid": aid, "ts": ts, "type": kind} for aid, ts, kind in zip(aids, times, types, strict=True)]
-        yield json.dumps({"events": events, "limit": 20}, separators=(",", ":"))
+def shop_ids(n_items: int) -> np.ndarray:
+    """The items of every shop of this size, by falling frequency."""
+    return np.random.default_rng(1).permutation(2 * n_items)[:n_items].astype(np.int64)
 
 
 def _lists(random: np.random.Generator, n_items: int) -> NeighbourLists:

@@ -24,11 +24,11 @@ READY_SECONDS = 120
 def environment() -> dict[str, str]:
     """This process's environment, the environment's programs first on the path, and no setting of nextcart but two.
 
-    A ranker learns from a tenth of the usual questions and from fewer cuts: it would take most of the tests' time.
+    A ranker learns from few questions and cuts: it would take most of the tests' time.
     """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("NEXTCART__")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    less = {"NEXTCART__MODELS__RANKER__MAX_QUESTIONS": "4000", "NEXTCART__MODELS__RANKER__FOLDS": "2"}
+    less = {"NEXTCART__MODELS__RANKER__MAX_QUESTIONS": "1500", "NEXTCART__MODELS__RANKER__FOLDS": "2"}
     return kept | less | {"PATH": path, "PYTHONWARNINGS": "error"}
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.running import nextcart
+
+LOG = "shop.jsonl"
 
 
 @dataclass(frozen=True)
@@ -19,10 +23,22 @@ class Workplace:
 
 
 @pytest.fixture(scope="session")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+def workplace(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Workplace:
+    """Made once for all processes that tests run in; each has a copy, as tests promote and roll back in it."""
     folder = tmp_path_factory.mktemp("workplace")
-    log = folder / "shop.jsonl"
-    nextcart("synth", "--scale", "0.1", "--seed", "7", "--output", log, cwd=folder)
-    for command in (("ingest", log), ("split",), ("train",), ("promote",)):
+    own = tmp_path_factory.getbasetemp()
+    of_all = (own if worker_id == "master" else own.parent) / "workplace.made"
+    with of_all.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if of_all.exists():
+            shutil.copytree(of_all, folder, dirs_exist_ok=True)
+        else:
+            go_the_whole_way(folder)
+            Path(shutil.copytree(folder, of_all.with_suffix(".half"))).rename(of_all)
+    return Workplace(folder, folder / LOG)
+
+
+def go_the_whole_way(folder: Path) -> None:
+    nextcart("synth", "--scale", "0.1", "--seed", "7", "--output", LOG, cwd=folder)
+    for command in (("ingest", LOG), ("split",), ("train",), ("promote",)):
         nextcart(*command, cwd=folder)
-    return Workplace(folder, log)

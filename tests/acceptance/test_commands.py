@@ -31,6 +31,7 @@ COMMANDS = (
     "synth",
     "report",
     "tune",
+    "erase",
 )
 MODELS = {"top_sellers", "covisitation", "bought_together", "item2vec", "session_neighbours", "hybrid", "ranker"}
 

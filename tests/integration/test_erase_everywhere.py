@@ -14,7 +14,8 @@ from nextcart.errors import SessionsUnavailable, StoreError
 from nextcart.events.ingest import ingest
 from nextcart.events.store import Store
 from nextcart.events.writing import writer
-from nextcart.serving.erasing import ErasureRecords, LogFound, Places, StoreFound, erase_everywhere
+from nextcart.serving.erasing import ErasureRecords, LogFound, StoreFound
+from nextcart.serving.erasing.everywhere import Places, erase_everywhere
 from nextcart.serving.event_log import EventLog, Exposure, ExposureLog, LoggedEvent
 from nextcart.serving.schemas import Event
 from nextcart.serving.sessions import open_sessions

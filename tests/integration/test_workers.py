@@ -17,7 +17,7 @@ import pytest
 from nextcart.config import AccessConfig, ServingConfig, Settings, SwapConfig
 from nextcart.models.recommender import Recommender
 from nextcart.repository import Repository
-from nextcart.serving.protocol import MAX_HEAD_BYTES
+from nextcart.serving.processes.protocol import MAX_HEAD_BYTES
 from tests.published import Load, Server, ended, fit, publish, set_aliases, start
 
 SETTINGS = Settings(

@@ -10,7 +10,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "nextcart"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 ROOMS = (
-    ("types", "errors", "config"),
+    ("types", "errors", "config", "disk"),
     ("kernels", "client"),
     ("events",),
     ("models",),

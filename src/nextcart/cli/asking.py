@@ -129,7 +129,7 @@ def serve(
     Example: nextcart serve --port 8080
     """
     from nextcart.config import load_settings
-    from nextcart.serving.server import serve as run
+    from nextcart.serving.processes.server import serve as run
 
     settings = load_settings(config)
     asked = {"host": host, "port": port, "workers": workers}

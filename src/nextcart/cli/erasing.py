@@ -42,7 +42,8 @@ def erase(
 
     from nextcart.config import load_settings
     from nextcart.errors import InputError
-    from nextcart.serving.erasing import ErasureRecords, Places, erase_everywhere
+    from nextcart.serving.erasing import ErasureRecords
+    from nextcart.serving.erasing.everywhere import Places, erase_everywhere
 
     settings = load_settings(config)
     places = Places(store, models, state or settings.serving.state)

@@ -264,7 +264,9 @@ class RankerConfig(Section):
 
     lists: dict[str, Annotated[int, Field(gt=0, le=1000)]] = Field(DEFAULT_LISTS)
     """How many items of each list become candidates. A co-visitation matrix brings three: of the last 10 events,
-    ``<matrix>_of_last`` and ``<matrix>_of_all``. A list that is not named, or of no trained model, is not asked."""
+    ``<matrix>_of_last`` and ``<matrix>_of_all``. Further lists are ``bought_together``, ``popular_of_day`` (the last
+    day's events), ``popular_of_hour`` (the hour of the day) and ``popular_nearby`` (of late, among the neighbours'
+    items). A list that is not named, or of no trained model, is not asked."""
     list_length: Annotated[int, Field(gt=0, le=1000)] = 100
     """Length of the lists in which a candidate's rank is looked up."""
     history_events: Annotated[int, Field(ge=0)] = 30

@@ -89,7 +89,8 @@ class AccessConfig(Section):
     """Who may ask, and how much. Keys come from NEXTCART_API_KEYS, as ``name:read+events:secret,…``."""
 
     anonymous_read: bool = True
-    """Whether recommendations need no key. What changes state needs one always."""
+    """Whether recommendations need no key. A request that names a session adds its events to it, and is answered with
+    all that it did: where sessions' ids can be guessed, set this false. What else changes state always needs a key."""
     requests_per_second: PositiveReal | None = None
     """The most requests a second of one key, or of one address without a key; None: no limit."""
     burst: Positive = 100

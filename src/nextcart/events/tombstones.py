@@ -1,11 +1,7 @@
-"""Erased sessions are remembered as salted digests, so that no later file brings one back.
-
-A digest hides an id from who sees it, not from who tries all ids: where ids are small integers, that is soon done.
-"""
+"""Erased sessions are remembered as salted digests, so that no later file brings one back."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from secrets import token_hex
@@ -14,6 +10,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from nextcart.events.digests import digest, new_salt
 from nextcart.events.merge import counts_of
 from nextcart.events.schema import Erasures
 from nextcart.events.staging import Staged
@@ -21,16 +18,6 @@ from nextcart.events.store import parquet
 from nextcart.events.without import copy_without
 from nextcart.events.writing import Writer
 from nextcart.types import Id
-
-
-def new_salt() -> str:
-    """Random text that stands before each id that is digested."""
-    return token_hex(16)
-
-
-def digest(salt: str, session: Id) -> str:
-    """The digest of a session's id; 12 and "12" have one, since a store holds ids of one type."""
-    return hashlib.sha256(f"{salt}{session}".encode()).hexdigest()
 
 
 def remember(held: Writer, sessions: Iterable[Id]) -> Erasures | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from nextcart.disk import sync
 from nextcart.errors import StoreError
 from nextcart.events.lock import LOCK, drop_lock, held
 from nextcart.events.schema import SCHEMA_VERSION, SPLITS, StoreManifest
@@ -119,12 +119,3 @@ def _listed(manifest: StoreManifest) -> Iterator[str]:
     yield from (source.rejects_file for source in manifest.sources if source.rejects_file)
     if manifest.erasures:
         yield manifest.erasures.file
-
-
-def sync(path: Path) -> None:
-    """Force a file, or the names in a folder, to disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import nextcart
 from nextcart.config import Settings
+from nextcart.disk import sync
 from nextcart.errors import ArtifactCorrupt, RepositoryError, RunFailed
 from nextcart.events.lock import drop_lock, held, held_if_free
 from nextcart.events.schema import SplitName
 from nextcart.events.store import Store
-from nextcart.events.writing import sync
 from nextcart.models.fitting import FittedModel
 from nextcart.models.recommender import Recommender
 from nextcart.repository.manifest import Environment

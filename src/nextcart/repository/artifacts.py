@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nextcart.disk import sync
 from nextcart.errors import ArtifactCorrupt
-from nextcart.events.writing import sync
 from nextcart.repository.manifest import EVALUATIONS, MANIFEST, Artifact
 
 REMEDY = "run 'nextcart rollback' or train again"

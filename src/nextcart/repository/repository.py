@@ -20,9 +20,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 
+from nextcart.disk import sync
 from nextcart.errors import ArtifactCorrupt, RepositoryError, RunFailed, VersionMissing
 from nextcart.evaluation.report import Evaluation
-from nextcart.events.writing import sync
 from nextcart.models.model import mapped
 from nextcart.repository import artifacts as files
 from nextcart.repository.manifest import (

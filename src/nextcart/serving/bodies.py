@@ -83,6 +83,8 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         raise invalid(field_error(str(error), decoder.type)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise malformed(f"the body must be UTF-8 JSON: {error}") from None
+    except RecursionError:
+        raise malformed("the body is nested deeper than anything that is taken here") from None
 
 
 def field_error(text: str, root: Any, word: str = "field") -> FieldError:

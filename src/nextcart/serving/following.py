@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 
 from nextcart.errors import SessionsUnavailable
 from nextcart.serving.event_log import Exposure, ExposureLog
-from nextcart.serving.live import LiveVersion, place
 from nextcart.serving.metrics import Metrics
 from nextcart.serving.online import OnlineTruth
 from nextcart.serving.schemas import Event, LoggedEventBody, RecommendRequest
 from nextcart.serving.scoring import Scored
 from nextcart.serving.sessions import SessionStore, Shown
+from nextcart.serving.versions.live import LiveVersion, place
 from nextcart.types import Id
+
+AT_ONCE = 64
+"""So many sessions of one request are asked for together."""
 
 
 class Following:
@@ -59,12 +63,17 @@ class Following:
         by_session: dict[Id, list[Event]] = {}
         for event in events:
             by_session.setdefault(event.session_id, []).append(event)
-        for session_id, own in by_session.items():
-            try:
-                shown = (await self._sessions.append(session_id, own, with_shown=True)).shown
-            except SessionsUnavailable:
-                # They are in the log; the session goes on with what its own requests bring.
-                continue
-            if shown is not None:
-                for each in own:
-                    self._online.judge(shown, each)
+        sessions = list(by_session.items())
+        # One after the other, a slow store would hold up a request of many sessions that often.
+        for first in range(0, len(sessions), AT_ONCE):
+            await asyncio.gather(*(self._happened(*each) for each in sessions[first : first + AT_ONCE]))
+
+    async def _happened(self, session_id: Id, events: Sequence[Event]) -> None:
+        try:
+            shown = (await self._sessions.append(session_id, events, with_shown=True)).shown
+        except SessionsUnavailable:
+            # They are in the log; the session goes on with what its own requests bring.
+            return
+        if shown is not None:
+            for each in events:
+                self._online.judge(shown, each)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -137,7 +138,7 @@ def operation(route: Route) -> dict[str, Any]:
         "response_class": Response,
         "openapi_extra": extra,
         "responses": _responses(route),
-        "description": route.handler.__doc__,
+        "description": inspect.cleandoc(route.handler.__doc__ or ""),
         "summary": route.handler.__name__.replace("_", " ").capitalize(),
     }
 
@@ -195,6 +196,7 @@ def _state_limits(document: dict[str, Any], config: ServingConfig) -> None:
     recommend["limit"]["maximum"] = basket["limit"]["maximum"] = config.max_limit
     recommend["events"]["maxItems"] = basket["items"]["maxItems"] = config.max_events
     schemas["EventsRequest"]["properties"]["events"]["maxItems"] = config.max_events
+    schemas["ItemsRequest"]["properties"]["items"]["maxItems"] = config.max_listed_items
     schemas["BatchRequest"]["properties"]["requests"]["maxItems"] = config.max_batch
     for ids in (recommend["exclude"], basket["exclude"], recommend["allow"]):
         ids["maxItems"] = config.max_listed_items

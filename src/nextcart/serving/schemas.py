@@ -90,7 +90,7 @@ class RecommendRequest(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="Items of a lower score do not come, nor what would fill the list up; null takes all."),
     ] = None
     max_per_neighbourhood: Annotated[
-        Annotated[int, Meta(ge=1)] | None,
+        Annotated[int, Meta(ge=1, le=1000)] | None,
         Meta(description="At most so many items that are alike: neighbours of the first of them; null sets no bound."),
     ] = None
 
@@ -232,9 +232,9 @@ class TopSellersQuery(Struct, frozen=True, forbid_unknown_fields=True):
     limit: Limit = 20
     exclude: Annotated[list[str], Meta(description="Items that must not come; may be given many times.")] = []
     objective: Annotated[
-        Objective | None,
+        Objective | UnsetType,
         Meta(description="Best by this type of event alone; by all types, weighted, when left out."),
-    ] = None
+    ] = UNSET
 
 
 class BoughtTogetherQuery(Struct, frozen=True, forbid_unknown_fields=True):

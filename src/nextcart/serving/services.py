@@ -11,12 +11,12 @@ from nextcart.serving.access import Access
 from nextcart.serving.erasing import Erasures
 from nextcart.serving.event_log import EventLog, ExposureLog
 from nextcart.serving.following import Following
-from nextcart.serving.live import LiveModel, LiveVersion
 from nextcart.serving.metrics import Metrics, declared
 from nextcart.serving.problems import Problem
 from nextcart.serving.rules import LiveRules
 from nextcart.serving.sessions import RedisSessions, SessionStore, open_sessions
 from nextcart.serving.traces import Traces, open_traces
+from nextcart.serving.versions.live import LiveModel, LiveVersion
 from nextcart.types import IdType
 
 

@@ -96,7 +96,10 @@ def test_the_line_of_a_dead_holder_keeps_nobody_out(tmp_path, gone):
 
 
 @pytest.mark.parametrize(
-    "stale", [b"", b"garbage\n", b'{"pid":1}\n', b"\xff\xfe\n", line(pid=-1), line(pid=2**70), line()[:-1]]
+    "stale",
+    [b"", b"garbage\n", b'{"pid":1}\n', b"\xff\xfe\n", line(pid=-1), line(pid=2**70), line()[:-1]],
+    # A line names a moment and a process; a test's name may not.
+    ids=["empty", "garbage", "too little", "no text", "below 0", "too large", "without its end"],
 )
 def test_a_line_that_names_no_living_process_is_never_shown(tmp_path, impatient, stale):
     with (

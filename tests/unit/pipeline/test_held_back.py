@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nextcart.config import EvaluationConfig, ModelsConfig, SessionNeighboursConfig, Settings
+from nextcart.config import EvaluationConfig, ModelsConfig, RankerConfig, SessionNeighboursConfig, Settings
 from nextcart.errors import InputError
 from nextcart.models.candidates import SOURCES
 from nextcart.models.model import TrainingArrays
@@ -13,7 +13,7 @@ from nextcart.pipeline.held_back import HeldBack, gain_of
 from nextcart.types import SessionBatch
 from tests.shop import make_shop
 
-CONFIG = ModelsConfig()
+CONFIG = ModelsConfig(ranker=RankerConfig(folds=2, max_trees=20))
 OTHER = ModelsConfig(session_neighbours=SessionNeighboursConfig(neighbours=1, sessions_per_item=1))
 
 

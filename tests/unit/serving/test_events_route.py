@@ -10,6 +10,9 @@ import httpx
 import pytest
 
 from nextcart.errors import LogBusy, LogFull
+from nextcart.serving import following
+from nextcart.serving.routes.events import _fault
+from nextcart.serving.schemas import LoggedEventBody
 from tests.unit.serving.fakes import OPEN, Shop, clicks, make_shop
 
 EVENT = {"session_id": 7, **clicks(100)[0]}
@@ -59,6 +62,8 @@ def test_the_same_event_id_is_kept_once(shop: Shop) -> None:
     [
         ({"aid": "sku"}, "aid"),
         ({"aid": 2**63}, "aid"),
+        ({"aid": -1}, "aid"),
+        ({"session_id": -1}, "session_id"),
         ({"session_id": "x"}, "session_id"),
         ({"ts": 5}, "ts"),
         ({"ts": "soon"}, "ts"),
@@ -75,6 +80,22 @@ def test_a_wrong_event_is_named_and_the_others_are_taken(shop: Shop, wrong: dict
     assert (rejected["place"], rejected["field"]) == (1, field)
     assert rejected["message"]
     assert len(lines(shop)) == 1
+
+
+@pytest.mark.parametrize("session_id", ["", "a\nb", "a\x00", "\x85", "é" * 65])
+def test_an_id_that_ingest_would_reject_is_not_acknowledged(session_id: str) -> None:
+    """Else one such event makes the whole segment fail at the next ingest."""
+    fault = _fault(
+        LoggedEventBody(aid="sku", ts=EVENT["ts"], type="clicks", session_id=session_id), EVENT["ts"], None, None
+    )
+    assert fault is not None
+    assert fault.field == "session_id"
+
+
+@pytest.mark.parametrize("session_id", ["b7d1", " ", "\u2028", "é" * 64, 0, 2**63 - 1])
+def test_an_unusual_id_that_ingest_takes_is_taken(session_id: str | int) -> None:
+    event = LoggedEventBody(aid="sku", ts=EVENT["ts"], type="clicks", session_id=session_id)
+    assert _fault(event, EVENT["ts"], None, None) is None
 
 
 def test_where_every_event_is_wrong_nothing_is_taken(shop: Shop) -> None:
@@ -135,3 +156,20 @@ def test_a_hit_is_counted_where_the_item_was_shown(shop: Shop) -> None:
     assert f"nextcart_online_events_total{labels} 2.0" in text
     assert f"nextcart_online_hits_total{labels} 1.0" in text
     assert f"nextcart_online_reciprocal_ranks_total{labels} 0.5" in text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"events":[' + b"[" * 1900 + b"]" * 1900 + b"]}", b'{"x":' + b"[" * 1900 + b"]" * 1900 + b"}"],
+)
+def test_what_is_nested_too_deep_is_no_event(shop: Shop, body: bytes) -> None:
+    response = shop.client.as_shop("POST", "/v1/events", content=body)
+    assert (response.status_code, response.json()["type"]) == (400, "urn:nextcart:problem:malformed-json")
+
+
+def test_the_events_of_many_sessions_reach_each_of_them(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "AT_ONCE", 4)
+    sessions = range(10)
+    assert take(shop, {"events": [{**EVENT, "session_id": s} for s in sessions]}).json()["accepted"] == 10
+    held = [asyncio.run(shop.services.sessions.append(s, [])).events for s in sessions]
+    assert [[event.aid for event in events] for events in held] == [[100]] * 10

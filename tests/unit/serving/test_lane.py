@@ -50,3 +50,9 @@ def test_an_item_s_id_may_hold_slashes_and_is_no_label(client: Client) -> None:
     assert client.get("/v1/items/a/b/similar").status_code == 422
     text = client.get("/metrics").text
     assert 'route="/v1/items/{aid}/similar",status="422"' in text
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/v1/top-sellers", "/v1/items/101/similar"])
+def test_head_is_answered_as_get_is(client: Client, path: str) -> None:
+    head, get = client.request("HEAD", path), client.get(path)
+    assert (head.status_code, head.headers["content-length"]) == (get.status_code, get.headers["content-length"])

@@ -14,11 +14,12 @@ from nextcart.config import SwapConfig
 from nextcart.errors import ArtifactCorrupt
 from nextcart.repository import Repository
 from nextcart.repository.manifest import Aliases
-from nextcart.serving import LiveModel, LiveVersion, watch
-from nextcart.serving.live import RECORDED, place
+from nextcart.serving import LiveModel, LiveVersion
 from nextcart.serving.problems import Problem
 from nextcart.serving.schemas import RecommendRequest
-from nextcart.serving.watch import FollowingModel
+from nextcart.serving.versions import watch
+from nextcart.serving.versions.live import RECORDED, place
+from nextcart.serving.versions.watch import FollowingModel
 from tests.unit.serving.fakes import MODELS, VERSION, Client, FakeRecommender, FakeVocabulary, make_app, make_version
 
 ANSWERING = [

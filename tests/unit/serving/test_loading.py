@@ -6,11 +6,11 @@ import pytest
 
 from nextcart.errors import ArtifactCorrupt
 from nextcart.repository import Repository
-from nextcart.serving import loading
-from nextcart.serving.live import LiveVersion
-from nextcart.serving.loading import load_version, release
 from nextcart.serving.schemas import EARLIEST_MS, Event, RecommendRequest
 from nextcart.serving.scoring import Scored, score
+from nextcart.serving.versions import loading
+from nextcart.serving.versions.live import LiveVersion
+from nextcart.serving.versions.loading import load_version, release
 from tests.published import fit, publish
 
 REQUEST = RecommendRequest([Event(1030, EARLIEST_MS, "clicks")], limit=5, exclude=[1040], allow=[5, 6], model="ranker")

@@ -273,10 +273,10 @@ def test_an_unknown_route_is_a_404(client: Client, path: str) -> None:
         ("GET", "/v1/recommend", "POST"),
         ("PUT", "/recommend", "POST"),
         ("DELETE", "/v1/recommend/batch", "POST"),
-        ("POST", "/v1/top-sellers", "GET"),
-        ("POST", "/v1/items/1/similar", "GET"),
-        ("POST", "/health/ready", "GET"),
-        ("OPTIONS", "/v1/admin/rules", "GET, PUT"),
+        ("POST", "/v1/top-sellers", "GET, HEAD"),
+        ("POST", "/v1/items/1/similar", "GET, HEAD"),
+        ("POST", "/health/ready", "GET, HEAD"),
+        ("OPTIONS", "/v1/admin/rules", "GET, HEAD, PUT"),
     ],
 )
 def test_a_wrong_method_is_a_405_that_names_the_right_one(client: Client, method: str, path: str, allow: str) -> None:

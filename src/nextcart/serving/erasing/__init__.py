@@ -1,6 +1,5 @@
 """Sessions erased wherever they are: by the running service at once, by ``nextcart erase`` in the event store too."""
 
-from nextcart.serving.erasing.everywhere import Places, erase_everywhere
 from nextcart.serving.erasing.live import Erasures, EventLines
 from nextcart.serving.erasing.receipts import Found, Gone, LogFound, Receipt, StoreFound, id_forms
 from nextcart.serving.erasing.records import ErasureRecords
@@ -12,9 +11,7 @@ __all__ = [
     "Found",
     "Gone",
     "LogFound",
-    "Places",
     "Receipt",
     "StoreFound",
-    "erase_everywhere",
     "id_forms",
 ]

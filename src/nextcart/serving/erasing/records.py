@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from nextcart.events.tombstones import digest, new_salt
-from nextcart.events.writing import sync
+from nextcart.disk import sync
+from nextcart.events.digests import digest, new_salt
 from nextcart.serving.erasing.receipts import Receipt
 from nextcart.serving.event_log.locks import FileLock
 

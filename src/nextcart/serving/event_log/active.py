@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from nextcart.disk import sync
 from nextcart.errors import UnreadableInput
-from nextcart.events.writing import sync
 from nextcart.serving.event_log.locks import FileLock
 from nextcart.serving.event_log.segments import CHUNK_BYTES, OPEN, PLAIN, Segment, read, segments
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from nextcart.disk import sync
 from nextcart.serving.event_log.active import ActiveSegment
 from nextcart.serving.event_log.lines import starts
 from nextcart.serving.event_log.packing import changing, replace
@@ -83,3 +84,4 @@ def _write_without(segment: Segment, without: _Remover) -> None:
         replace(segment, kept())
     else:
         segment.path.unlink()
+        sync(segment.folder)

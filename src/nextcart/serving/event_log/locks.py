@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nextcart.events.writing import sync
+from nextcart.disk import sync
 
 
 class FileLock:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from nextcart.events.writing import sync
+from nextcart.disk import sync
 from nextcart.serving.event_log.locks import FileLock
 from nextcart.serving.event_log.segments import PACKED, PLAIN, Segment, closed, read, segments
 

@@ -30,6 +30,8 @@ class AdminRoutes:
     async def rules(self, call: Call) -> Answer:
         """The shop's rules as they are in force."""
         del call
+        # Another worker may have changed them just now, and whoever asks may be about to replace them.
+        await asyncio.to_thread(self._services.rules.poll)
         return answer(self._services.rules.document)
 
     async def replace_rules(self, call: Call) -> Answer:

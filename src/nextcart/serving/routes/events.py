@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from nextcart.errors import LogBusy, LogUnavailable
+from nextcart.events.schema import MAX_ID_BYTES
 from nextcart.serving.bodies import count_errors, decode, field_error, read_body
 from nextcart.serving.event_log import LoggedEvent
 from nextcart.serving.lane import Answer, Call, answer
@@ -24,9 +26,15 @@ from nextcart.serving.schemas import (
 from nextcart.serving.services import Services
 from nextcart.types import DAY_MS, Id, IdType
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
 
 class _RawEvents(msgspec.Struct):
     events: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+
+
+class _RawEventsAlone(msgspec.Struct, forbid_unknown_fields=True):
+    events: list[msgspec.Raw]
 
 
 class EventRoutes:
@@ -39,6 +47,7 @@ class EventRoutes:
         self._all = msgspec.json.Decoder(EventsRequest)
         self._one = msgspec.json.Decoder(LoggedEventBody)
         self._raw = msgspec.json.Decoder(_RawEvents)
+        self._raw_alone = msgspec.json.Decoder(_RawEventsAlone)
 
     async def take(self, call: Call) -> Answer:
         """Keep events as they happen: one, or a list of them.
@@ -97,19 +106,17 @@ class EventRoutes:
         """
         try:
             found: Sequence[LoggedEventBody | FieldError] = self._all.decode(body).events
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             found = self._one_by_one(body)
         if errors := count_errors("events", len(found), self._config.max_events):
             raise invalid(*errors)
         return found
 
     def _one_by_one(self, body: bytes) -> Sequence[LoggedEventBody | FieldError]:
-        parts = decode(body, self._raw).events
-        if isinstance(parts, msgspec.UnsetType):
+        if isinstance(decode(body, self._raw).events, msgspec.UnsetType):
             return [decode(body, self._one)]
-        found = [self._event(part) for part in parts]
-        # None of them is wrong, so something beside the list is.
-        return found if any(isinstance(each, FieldError) for each in found) else decode(body, self._all).events
+        # Nothing may stand beside the list.
+        return [self._event(part) for part in decode(body, self._raw_alone).events]
 
     def _event(self, part: msgspec.Raw) -> LoggedEventBody | FieldError:
         try:
@@ -128,12 +135,25 @@ def _fault(
 
 
 def _id_fault(field: str, value: Id, id_type: IdType | None) -> FieldError | None:
-    if isinstance(value, int) and not -INT64_MAX - 1 <= value <= INT64_MAX:
+    if isinstance(value, str):
+        if reason := _text_fault(value):
+            return FieldError(field, reason)
+    elif value < 0:
+        return FieldError(field, "is below zero; ids count from 0")
+    elif value > INT64_MAX:
         return FieldError(field, "does not fit 64 bits; send it as a string, or send a smaller one")
     if id_type is not None and isinstance(value, int) != (id_type == "int64"):
         word = "an integer" if id_type == "int64" else "a string"
         return FieldError(field, f"must be {word}, as all of this shop are")
     return None
+
+
+def _text_fault(value: str) -> str | None:
+    if not value:
+        return "is empty; give the event an id, or leave the event out"
+    if len(value.encode()) > MAX_ID_BYTES:
+        return f"has more than {MAX_ID_BYTES} bytes in UTF-8; send a shorter one"
+    return "holds a line break or another control character" if _CONTROL.search(value) else None
 
 
 def _field(rejected: RejectedEvent) -> str:

@@ -11,7 +11,6 @@ import numpy as np
 from nextcart.models.rules import RowRules
 from nextcart.serving.bodies import count_errors, decode, limit_errors, model_errors, read_body
 from nextcart.serving.lane import Answer, Call, answer
-from nextcart.serving.live import LiveVersion
 from nextcart.serving.problems import Problem, invalid
 from nextcart.serving.queries import decode_query
 from nextcart.serving.schemas import (
@@ -25,6 +24,7 @@ from nextcart.serving.schemas import (
 )
 from nextcart.serving.scoring import known_rows, unpack
 from nextcart.serving.services import Services
+from nextcart.serving.versions.live import LiveVersion
 from nextcart.types import Id, IdType, Int32s, Ranked
 
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
@@ -45,7 +45,7 @@ class ItemRoutes:
         query = decode_query(call, TopSellersQuery)
         banned = self._banned(query, version)
         ranked = version.recommender.top_sellers(
-            query.limit, objective=query.objective, exclude=banned, rules=self._rules_of(version)
+            query.limit, objective=query.objective or None, exclude=banned, rules=self._rules_of(version)
         )
         return _answer(version, ranked, None)
 

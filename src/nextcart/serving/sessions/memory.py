@@ -17,6 +17,8 @@ from nextcart.types import Id
 
 _FORGOTTEN_A_CALL = 2
 """So many sessions whose time is over go with each call: faster than new ones come, and never many at once."""
+_USUAL_BYTES = 4096
+"""So much of each of ``max_sessions`` may be held on the whole: ids may be long, and a visitor can make them so."""
 
 
 class _Held(Struct, frozen=True, gc=False):
@@ -28,12 +30,16 @@ class _Held(Struct, frozen=True, gc=False):
     shown_until: float = 0.0
     shown: bytes = b""
 
+    def size(self) -> int:
+        """Bytes of what it holds."""
+        return len(self.events) + len(self.shown)
+
 
 _NOTHING = _Held()
 
 
 class MemorySessions:
-    """Keeps sessions as packed bytes; past ``max_sessions`` the one that was quiet longest goes.
+    """Keeps sessions as packed bytes; past ``max_sessions``, or 4 KiB for each of them, the one quiet longest goes.
 
     Args:
         config: how many events and sessions are kept, and how long.
@@ -47,6 +53,7 @@ class MemorySessions:
         self._clock = clock
         # Least recently touched first; as every touch grants the same time, also the one that ends first.
         self._sessions: OrderedDict[Id, _Held] = OrderedDict()
+        self._bytes = 0
         self._closed = False
 
     @property
@@ -84,7 +91,7 @@ class MemorySessions:
         """See `SessionStore.erase`."""
         self._check()
         held = self._alive(session_id, self._clock())
-        self._sessions.pop(session_id, None)
+        self._bytes -= self._sessions.pop(session_id, _NOTHING).size()
         return held is not _NOTHING
 
     async def ping(self) -> None:
@@ -95,6 +102,7 @@ class MemorySessions:
         """See `SessionStore.close`."""
         self._closed = True
         self._sessions.clear()
+        self._bytes = 0
 
     def _check(self) -> None:
         if self._closed:
@@ -127,10 +135,13 @@ class MemorySessions:
 
     def _keep_session(self, session_id: Id, held: _Held, now: float) -> None:
         sessions = self._sessions
+        self._bytes += held.size() - sessions.get(session_id, _NOTHING).size()
         sessions[session_id] = held
         sessions.move_to_end(session_id)
         for _ in range(_FORGOTTEN_A_CALL):
             oldest = next(iter(sessions))
             ends = max(sessions[oldest].until, sessions[oldest].shown_until)
             if len(sessions) > self._most or ends <= now:
-                del sessions[oldest]
+                self._bytes -= sessions.pop(oldest).size()
+        while self._bytes > self._most * _USUAL_BYTES and len(sessions) > 1:
+            self._bytes -= sessions.popitem(last=False)[1].size()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from nextcart.config import SessionsConfig
+from nextcart.serving.schemas import Event
 from nextcart.serving.sessions.memory import MemorySessions
 from tests.unit.serving.sessions.contract import KEEP, SHOWN, TTL_SECONDS, Driven, SessionsContract, event
 
@@ -52,6 +53,23 @@ def test_past_the_bound_the_session_that_was_quiet_longest_goes(driven: Driven) 
     driven.show("shown only")
     assert len(memory(driven)) == MOST
     assert [driven.held(session) for session in (0, 1, 2, 3, 4)] == [[event(1)], [event(1)], [], [], [event(1)]]
+
+
+def test_long_ids_do_not_take_more_memory_than_so_many_usual_sessions() -> None:
+    store = MemorySessions(SessionsConfig(events=KEEP, max_sessions=10))
+    long = [Event("x" * 128 + str(place), 1661724000278, "clicks") for place in range(KEEP)]
+    with asyncio.Runner() as runner:
+        for session in range(2000 // KEEP):
+            runner.run(store.append(session, long))
+        before = len(store)
+        held = [runner.run(store.append(session, [])).events for session in range(2000 // KEEP)]
+        for session in range(2000 // KEEP):
+            runner.run(store.erase(session))
+        runner.run(store.append("last", long))
+    kept = [events for events in held if events]
+    assert kept == [long] * before
+    assert sum(len(event.aid) for events in kept for event in events) < 10 * 4096
+    assert len(store) == 1
 
 
 def test_sessions_that_are_over_make_room_as_others_come(driven: Driven) -> None:

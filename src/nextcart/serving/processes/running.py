@@ -17,10 +17,10 @@ import uvicorn
 from fastapi import FastAPI
 
 from nextcart.config import Settings
-from nextcart.serving.accepting import Acceptor, Board, take_waiting
 from nextcart.serving.access import SECURITY_HEADERS
-from nextcart.serving.live import LiveModel
-from nextcart.serving.protocol import GuardedProtocol, most_connections
+from nextcart.serving.processes.accepting import Acceptor, Board, take_waiting
+from nextcart.serving.processes.protocol import GuardedProtocol, most_connections
+from nextcart.serving.versions.live import LiveModel
 
 log = logging.getLogger(__name__)
 

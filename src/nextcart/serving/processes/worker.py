@@ -19,11 +19,11 @@ from pydantic import BaseModel
 from nextcart.config import Settings
 from nextcart.errors import NextcartError
 from nextcart.repository.repository import Repository
-from nextcart.serving.accepting import Board
-from nextcart.serving.live import LiveModel
 from nextcart.serving.logs import configure_logs
-from nextcart.serving.running import Team, run_server, stopped_by_signal
-from nextcart.serving.server import build_app
+from nextcart.serving.processes.accepting import Board
+from nextcart.serving.processes.running import Team, run_server, stopped_by_signal
+from nextcart.serving.processes.server import build_app
+from nextcart.serving.versions.live import LiveModel
 
 log = logging.getLogger(__name__)
 
@@ -77,10 +77,10 @@ def main() -> None:
 
 
 def _first_line(descriptor: int) -> bytes:
-    """Up to the first line's end; a buffered reader would wait for more."""
+    """Up to the first line's end, and no byte more: a `RELOAD` may stand behind it already."""
     text = b""
     while not text.endswith(b"\n"):
-        text += os.read(descriptor, 65536) or b"\n"
+        text += os.read(descriptor, 1) or b"\n"
     return text
 
 

@@ -17,9 +17,9 @@ from queue import Empty, SimpleQueue
 
 from nextcart.config import Settings
 from nextcart.errors import RunFailed
-from nextcart.serving.accepting import AWAY, Board
-from nextcart.serving.running import SHUTDOWN_SECONDS
-from nextcart.serving.worker import CANNOT_START, RELOAD, Orders
+from nextcart.serving.processes.accepting import AWAY, Board
+from nextcart.serving.processes.running import SHUTDOWN_SECONDS
+from nextcart.serving.processes.worker import CANNOT_START, RELOAD, Orders
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +165,7 @@ class Supervisor:
 def _start(orders: Orders) -> subprocess.Popen[bytes]:
     # -P: what lies in the working folder must not stand in for a module.
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "nextcart.serving.worker"],
+        [sys.executable, "-P", "-m", "nextcart.serving.processes.worker"],
         stdin=subprocess.PIPE,
         pass_fds=[orders.listener],
     )

@@ -19,8 +19,8 @@ from nextcart.config import SwapConfig
 from nextcart.errors import NextcartError
 from nextcart.repository.artifacts import no_pause
 from nextcart.repository.repository import Repository
-from nextcart.serving.live import LiveModel, LiveVersion, Refused
-from nextcart.serving.loading import Pace, load_version, release
+from nextcart.serving.versions.live import LiveModel, LiveVersion, Refused
+from nextcart.serving.versions.loading import Pace, load_version, release
 
 log = logging.getLogger(__name__)
 

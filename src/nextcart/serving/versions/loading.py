@@ -20,9 +20,9 @@ from nextcart.models.vocabulary import Vocabulary
 from nextcart.models.warming import PAGE_BYTES
 from nextcart.repository.artifacts import CHUNK_BYTES, REMEDY, no_pause
 from nextcart.repository.repository import Repository
-from nextcart.serving.live import LiveVersion
 from nextcart.serving.schemas import EARLIEST_MS, Event, RecommendRequest
 from nextcart.serving.scoring import score
+from nextcart.serving.versions.live import LiveVersion
 from nextcart.types import UNKNOWN
 
 LONGEST_PAUSE_SECONDS = 0.05

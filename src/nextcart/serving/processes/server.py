@@ -13,12 +13,12 @@ from nextcart.config import ServingConfig, Settings
 from nextcart.errors import InputError
 from nextcart.repository.repository import Repository
 from nextcart.serving.app import create_app
-from nextcart.serving.live import LiveModel
-from nextcart.serving.loading import load_version
 from nextcart.serving.logs import configure_logs
-from nextcart.serving.running import run_server, stopped_by_signal
+from nextcart.serving.processes.running import run_server, stopped_by_signal
 from nextcart.serving.services import open_services
-from nextcart.serving.watch import FollowingModel
+from nextcart.serving.versions.live import LiveModel
+from nextcart.serving.versions.loading import load_version
+from nextcart.serving.versions.watch import FollowingModel
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def serve(settings: Settings, models_root: Path, version: str | None = None) -> 
         log.info("serving version %s on http://%s:%d (see /docs)", name, host, port)
         pinned = name if version is not None else None
         if settings.serving.workers > 1:
-            from nextcart.serving.workers import supervise
+            from nextcart.serving.processes.workers import supervise
 
             supervise(settings, models_root, pinned, listener)
         else:
