@@ -126,7 +126,7 @@ DESIGNED = {
         "loss": "lambdarank",
         "learning_rate": 0.1,
         "leaves": 15,
-        "max_trees": 300,
+        "max_trees": 150,
         "patience": 30,
         "stopping_share": 0.2,
         "min_leaf_rows": 50,

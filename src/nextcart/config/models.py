@@ -291,7 +291,7 @@ class RankerConfig(Section):
     """LightGBM's learning rate."""
     leaves: Annotated[int, Field(gt=1, le=1024)] = 15
     """Leaves of a tree."""
-    max_trees: Positive = 300
+    max_trees: Positive = 150
     """The most trees; fewer where the later part of the questions gains nothing by more."""
     patience: Positive = 30
     """Trees without gain after which no more are tried."""
