@@ -24,7 +24,9 @@ Text = Annotated[str, Meta(max_length=schema.MAX_ID_BYTES)]
 ItemId = Annotated[int | Text, Meta(description="An item id in the shop's own form.")]
 SessionId = (
     Annotated[int, Meta(ge=-INT64_MAX - 1, le=INT64_MAX)]
-    | Annotated[str, Meta(max_length=schema.MAX_ID_BYTES, description="A session id; given back as it came.")]
+    | Annotated[
+        str, Meta(min_length=1, max_length=schema.MAX_ID_BYTES, description="A session id; given back as it came.")
+    ]
 )
 Timestamp = Annotated[
     int,

@@ -70,6 +70,7 @@ def summary(*files: FileSummary, **figures: object) -> IngestSummary:
         "files": files,
         "added_events": 1,
         "duplicates": 0,
+        "erased": 0,
         "rejects": {},
         "show_rejects": None,
         "empty_sessions": 0,

@@ -37,6 +37,15 @@ def answer(version: str = "v1", route: str = ROUTES[0], status: int = 200, secon
     return Answered(route, status, seconds, "id", [Served(version, "hybrid", "clicks", BITS)])
 
 
+@pytest.mark.parametrize(
+    "series", ['nextcart_swaps_total{outcome="refused"}', 'nextcart_events_total{outcome="rejected",type="other"}']
+)
+def test_what_an_alarm_looks_for_begins_at_0(series: str) -> None:
+    """A counter that first appears at 1 has no increase: the first refusal would raise no alarm."""
+    text, _ = Metrics().render()
+    assert f"{series} 0.0" in text.decode()
+
+
 def test_a_request_is_counted_by_route_status_and_latency():
     metrics = Metrics()
     for seconds in (0.0004, 0.00041, 5.0):

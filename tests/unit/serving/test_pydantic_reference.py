@@ -57,7 +57,7 @@ class Event(Strict):
 
 class Recommend(Strict):
     events: Annotated[list[Event], Field(max_length=CONFIG.max_events)] = []
-    session_id: Annotated[int, Field(**INT64)] | Text | None = None
+    session_id: Annotated[int, Field(**INT64)] | Annotated[str, Field(min_length=1, max_length=128)] | None = None
     limit: Limit = 20
     objective: Type = "clicks"
     mode: Literal["next", "discover"] = "next"
@@ -298,7 +298,7 @@ requests = st.fixed_dictionaries(
     {},
     optional={
         "events": st.lists(events, max_size=10),
-        "session_id": st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1), st.text(max_size=128)),
+        "session_id": st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1), st.text(min_size=1, max_size=128)),
         "limit": st.integers(1, 50),
         "objective": types,
         "mode": st.sampled_from(["next", "discover"]),

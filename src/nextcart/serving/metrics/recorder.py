@@ -96,6 +96,8 @@ class Metrics:
         # A rate needs the 0 before the first error.
         for metric in (declared.STORE_ERRORS, declared.EXPOSURES_DROPPED, declared.BREAKER_OPEN, declared.LOG_LAG):
             self._start(metric)
+        self.count(declared.SWAPS, "refused", by=0)
+        self.count(declared.EVENTS, OTHER, "rejected", by=0)
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(WorkersCollector(self._cells, self.shown))
 

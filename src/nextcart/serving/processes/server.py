@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import socket
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from fastapi import FastAPI
 from nextcart.config import ServingConfig, Settings
 from nextcart.errors import InputError
 from nextcart.repository.repository import Repository
+from nextcart.serving.access.keys import ENV, parse_keys
 from nextcart.serving.app import create_app
 from nextcart.serving.logs import configure_logs
 from nextcart.serving.processes.running import run_server, stopped_by_signal
@@ -40,15 +42,19 @@ def serve(settings: Settings, models_root: Path, version: str | None = None) -> 
     Raises:
         VersionMissing: there is no such version.
         InputError: the address cannot be listened on.
+        ConfigError: the keys in the environment are not as they should be.
         RunFailed: the workers cannot be started.
     """
     repository = Repository(models_root)
     name = repository.resolve(version)
+    keys = parse_keys(os.environ.get(ENV, ""))
     with contextlib.closing(_listen(settings.serving)) as listener, stopped_by_signal():
         configure_logs(settings.logs)
         address, port = listener.getsockname()[:2]
         host = f"[{address}]" if ":" in address else address
         log.info("serving version %s on http://%s:%d (see /docs)", name, host, port)
+        if not keys:
+            log.info("no keys: events, rules and erasing are closed until %s names some", ENV)
         pinned = name if version is not None else None
         if settings.serving.workers > 1:
             from nextcart.serving.processes.workers import supervise
