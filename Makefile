@@ -30,7 +30,7 @@ demo: $(STAMP) ## raw events to a promoted version, on real purchases
 
 # A file's tests share what is dear to make, so they stay together; files go in their order, the dearest of them first.
 test: $(STAMP) $(SPARK_STAMP) lint ## lint, then every test, against real services
-	@scripts/system-packages.sh chromium default-jre-headless:java
+	@scripts/system-packages.sh chromium default-jre-headless:java openssl prometheus redis-server
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP) $(SPARK_STAMP) ## ruff and mypy
