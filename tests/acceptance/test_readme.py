@@ -8,6 +8,7 @@ import shlex
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def test_the_quickstart_and_the_serving_section_run_as_written(tmp_path: Path) -
 
 
 def ask(requests: list[str], port: str, folder: Path, client: httpx.Client) -> None:
-    first, event, second, together, block, train, promote, model, metrics = requests
+    first, event, second, together, block, train, promote, model, rollback, metrics = requests
     before = client.get("/v1/model").json()["version"]
     assert [item["because"]["aid"] for item in curl(first, port)["recommendations"][:1]] == [12]
     assert curl(event, port) == {"accepted": 1, "duplicates": 0, "rejected": []}
@@ -52,13 +53,19 @@ def ask(requests: list[str], port: str, folder: Path, client: httpx.Client) -> N
     assert 12 not in [item["aid"] for item in curl(second, port)["recommendations"]]
     run(train, folder)
     run(promote, folder)
-    end = time.monotonic() + 30
-    while curl(model, port)["version"] == before:
-        assert time.monotonic() < end, "the promoted version never went live"
-        time.sleep(0.2)
+    wait_for(lambda: curl(model, port)["version"] != before)
     assert curl(second, port)["model_version"] != before
+    run(rollback, folder)
+    wait_for(lambda: curl(model, port)["version"] == before)
     text = subprocess.run(aimed(metrics, port), capture_output=True, check=True, text=True).stdout
     assert 'nextcart_events_total{outcome="accepted",type="carts"} 1.0' in text
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < end, "the other version never went live"
+        time.sleep(0.2)
 
 
 def run(command: str, folder: Path) -> None:

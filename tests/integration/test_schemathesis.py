@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,15 @@ def run_schemathesis(page: dict[str, Any], url: str, folder: Path, *options: str
     file = folder / "page.json"
     file.write_text(json.dumps(page))
     command = [
-        *("schemathesis", "run", file.name, "--url", url, "--header", f"Authorization: Bearer {OPERATOR}"),
+        *(
+            str(Path(sys.executable).with_name("schemathesis")),
+            "run",
+            file.name,
+            "--url",
+            url,
+            "--header",
+            f"Authorization: Bearer {OPERATOR}",
+        ),
         *("--generation-deterministic", "--continue-on-failure", "--suppress-health-check", "all", "--no-color"),
         *("--warnings", "off", "--phases", "examples,coverage,fuzzing", *options),
     ]

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from nextcart.config import AccessConfig, ServingConfig, Settings, SwapConfig
+from nextcart.config import AccessConfig, ServingConfig, SessionsConfig, Settings, SwapConfig
 from nextcart.models.recommender import Recommender
 from nextcart.repository import Repository
 from nextcart.serving.processes.protocol import MAX_HEAD_BYTES
@@ -229,8 +229,8 @@ def test_workers_end_when_their_supervisor_is_killed(root: Path) -> None:
         socket.create_connection(server.address, timeout=10)
 
 
-def test_workers_that_cannot_start_end_the_service_with_the_reason(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NEXTCART_API_KEYS", "no key at all")
-    left = ended(start(root, SETTINGS))
-    assert "a worker cannot start: NEXTCART_API_KEYS" in left
+def test_workers_that_cannot_start_end_the_service_with_the_reason(root: Path) -> None:
+    settings = SETTINGS.model_copy(update={"sessions": SessionsConfig(redis_sentinel="shop")})
+    left = ended(start(root, settings))
+    assert "a worker cannot start: sessions has redis_sentinel" in left
     assert "RunFailed" in left

@@ -165,3 +165,14 @@ def test_mounted_under_a_path_it_answers_through_the_routes(shop: Shop) -> None:
 def test_the_defaults_of_the_struct_are_never_shared() -> None:
     first, second = RecommendRequest(events=[]), RecommendRequest(events=[])
     assert first.exclude is not second.exclude
+
+
+@pytest.mark.parametrize(("models", "status"), [(("top_sellers", "hybrid"), 422), (("item2vec", "hybrid"), 200)])
+def test_variety_needs_a_model_that_tells_what_is_near(models: tuple[str, ...], status: int) -> None:
+    client = make_shop(models=models).client
+    response = client.post("/v1/recommend", {"events": clicks(100), "max_per_neighbourhood": 2})
+    assert response.status_code == status
+    if status == 422:
+        assert response.json()["errors"][0]["field"] == "max_per_neighbourhood"
+    batch = client.post("/v1/recommend/batch", {"requests": [{"max_per_neighbourhood": 2}]})
+    assert batch.status_code == status

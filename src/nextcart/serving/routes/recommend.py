@@ -26,6 +26,8 @@ from nextcart.serving.versions.live import LiveVersion
 
 AT_ONCE = 16
 """Requests of a batch that are scored before other connections get their turn."""
+NEAR = ("item2vec", "covisitation")
+"""Models whose lists tell which items are near one another."""
 EXPLAINED_AT_ONCE = 2
 """The same of a batch that asks for explanations, each of which may take some milliseconds."""
 
@@ -138,6 +140,7 @@ def request_errors(
         and len(asked.events) <= config.max_events
         and listed <= config.max_listed_items
         and (asked.model is None or asked.model in version.recommender.models)
+        and asked.max_per_neighbourhood is None
     ):
         # The usual request, at a third of the cost of looking for words.
         return []
@@ -147,4 +150,13 @@ def request_errors(
         *count_errors(f"{prefix}exclude", len(asked.exclude), config.max_listed_items),
         *count_errors(f"{prefix}allow", len(asked.allow or ()), config.max_listed_items),
         *model_errors(asked.model, version.recommender.models, prefix),
+        *_nearness_errors(asked, version, prefix),
     ]
+
+
+def _nearness_errors(asked: RecommendRequest, version: LiveVersion, prefix: str) -> list[FieldError]:
+    """Whether the version can tell which items are near one another, where that is asked for."""
+    if asked.max_per_neighbourhood is None or not version.recommender.models.keys().isdisjoint(NEAR):
+        return []
+    reason = f"this version has none of the models that tell what is near: {', '.join(NEAR)}"
+    return [FieldError(f"{prefix}max_per_neighbourhood", reason)]
