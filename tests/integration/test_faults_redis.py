@@ -127,6 +127,7 @@ def test_a_redis_that_dies_and_comes_back_empty_is_used_again(service: Service, 
     finally:
         redis.start()
     comes_back(service)
+    assert recommend(service, "known")["fallback"] == "empty_session"
 
 
 def test_a_session_outlives_the_worker_that_took_its_events(service: Service) -> None:

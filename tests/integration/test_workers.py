@@ -99,6 +99,7 @@ def test_a_hangup_has_every_worker_try_again_what_was_refused(
     server.wait_for(lambda line: "20200101T000000Z-00000000 cannot be served" in line, 2)
     server.process.send_signal(signal.SIGHUP)
     server.wait_for(lambda line: "20200101T000000Z-00000000 cannot be served" in line, 4)
+    assert {server.ask()["model_version"] for _ in range(10)} == {good}
     set_aliases(root, production=good)
 
 

@@ -128,10 +128,11 @@ class MemorySessions:
                 known.add(event)
                 added.append(event)
         found += added
-        if len(found) <= self._keep:
-            return len(found), held.events + b"".join(map(pack, added))
-        del found[: -self._keep]
-        return len(found), b"".join(map(pack, found))
+        packed = held.events + b"".join(map(pack, added))
+        gone = found[: -self._keep]
+        del found[: len(gone)]
+        # Equal events are equal bytes: those that go tell where the others begin, which need no packing again.
+        return len(found), packed[sum(len(pack(event)) for event in gone) :]
 
     def _keep_session(self, session_id: Id, held: _Held, now: float) -> None:
         sessions = self._sessions

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hiredis import pack_command
 
 from nextcart.errors import SessionsUnavailable
 from nextcart.serving.sessions.commands import RedisRefused
@@ -83,8 +84,10 @@ def test_what_nobody_waits_for_goes_alone_after_a_moment(runner: asyncio.Runner)
     async def use() -> None:
         wired = Wired()
         wired.wire.send("SET", "k", "v")
-        while not wired.transport.written:
-            await asyncio.sleep(0.001)
+        async with asyncio.timeout(10):
+            while not wired.transport.written:
+                await asyncio.sleep(0.001)
+        assert b"".join(wired.transport.written) == pack_command(("SET", "k", "v"))
         wired.wire.drop("done")
 
     runner.run(use())
