@@ -30,12 +30,18 @@ says what happened. Errors are problem documents (RFC 9457) that name the field.
 
 
 class Api(FastAPI):
-    """FastAPI with the project's OpenAPI document, and the lane before it."""
+    """FastAPI with the project's OpenAPI document, and the lane before it.
+
+    Attributes:
+        entry: where ASGI comes in.
+        lane: what a server may ask without ASGI; None where each request has a span or headers that ASGI gives it.
+    """
 
     def __init__(self, config: ServingConfig, **settings: Any) -> None:
         super().__init__(**settings)
         self._config = config
         self.entry: Callable[[Scope, Receive, Send], Awaitable[None]] = super().__call__
+        self.lane: Lane | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection, as ASGI has it."""
@@ -50,7 +56,7 @@ class Api(FastAPI):
         return self.openapi_schema
 
 
-def create_app(services: Services) -> FastAPI:
+def create_app(services: Services) -> Api:
     """An application on services, whose model begins to load when the application starts.
 
     Args:
@@ -91,6 +97,8 @@ def create_app(services: Services) -> FastAPI:
     add_docs_page(app)
     install_handlers(app)
     app.entry = with_cors(lane, services.settings.access)
+    if app.entry is lane and not services.traces.on:
+        app.lane = lane
     return app
 
 
@@ -98,7 +106,7 @@ def _add(app: FastAPI, route: Route, lane: Lane) -> None:
     """Make a route of the lane one of FastAPI's too."""
 
     async def endpoint(request: Request) -> Response:
-        call = Call(request.scope, request.receive, next(iter(request.path_params.values()), ""))
+        call = Call.of(request.scope, request.receive, next(iter(request.path_params.values()), ""))
         given = await lane.answer(route, call)
         response = Response(given.body, given.status)
         response.raw_headers = [each for each in headers_of(given, call) if each[0] != b"x-request-id"]

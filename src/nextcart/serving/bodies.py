@@ -39,6 +39,10 @@ async def read_body(call: Call, max_bytes: int) -> bytes:
     Raises:
         Problem: 413, the body is larger; a body that says so in its ``content-length`` is not read at all.
     """
+    if call.body is not None:
+        if len(call.body) > max_bytes:
+            raise too_large(max_bytes)
+        return call.body
     told = call.headers.get(b"content-length", b"")
     if told.isdigit() and int(told) > max_bytes:
         raise too_large(max_bytes)

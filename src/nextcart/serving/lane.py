@@ -27,6 +27,7 @@ from nextcart.serving.traces import Traces
 log = logging.getLogger(__name__)
 
 JSON = b"application/json"
+UNKNOWN_ADDRESS = "unknown"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _encode = msgspec.json.Encoder().encode
 
@@ -35,6 +36,10 @@ Headers = Mapping[bytes, bytes]
 
 _ids = count()
 _own = token_hex(8)
+
+
+async def _nothing() -> Message:
+    return {"type": "http.disconnect"}
 
 
 def new_request_id() -> str:
@@ -46,30 +51,45 @@ class Call:
     """One request on its way.
 
     Attributes:
-        scope: ASGI's facts of the request.
-        receive: gives its body.
+        path: without the query.
+        query: as it came, without the question mark.
         headers: by lower-case name.
-        request_id: the client's own, or made here.
+        address: whence it comes; what a proxy says of it is not believed.
         value: what stands in the path's place for a value, such as the item id.
+        body: all of it, where the server has read it already.
+        receive: gives the body otherwise, as ASGI has it.
+        request_id: the client's own, or made here.
         started: a reading of ``perf_counter`` when it came.
         served: what was recommended, for the metrics.
     """
 
-    __slots__ = ("headers", "receive", "request_id", "scope", "served", "started", "value")
+    __slots__ = ("address", "body", "headers", "path", "query", "receive", "request_id", "served", "started", "value")
 
-    def __init__(self, scope: Scope, receive: Receive, value: str = "") -> None:
+    def __init__(self, path: str, query: bytes, headers: Headers, address: str, value: str = "") -> None:
         self.started = perf_counter()
-        self.scope = scope
-        self.receive = receive
-        self.headers: Headers = dict(scope["headers"])
-        given = self.headers.get(b"x-request-id")
-        self.request_id = given.decode() if given and _REQUEST_ID.fullmatch(given) else new_request_id()
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.address = address
         self.value = value
+        self.body: bytes | None = None
+        self.receive: Receive = _nothing
+        given = headers.get(b"x-request-id")
+        self.request_id = given.decode() if given and _REQUEST_ID.fullmatch(given) else new_request_id()
         self.served: list[Served] = []
+
+    @classmethod
+    def of(cls, scope: Scope, receive: Receive, value: str = "") -> Call:
+        """A request as ASGI has it."""
+        client = scope.get("client")
+        address = client[0] if client else UNKNOWN_ADDRESS
+        call = cls(scope["path"], scope["query_string"], dict(scope["headers"]), address, value)
+        call.receive = receive
+        return call
 
     def milliseconds(self) -> float:
         """Wall time since the request came, to the microsecond."""
-        return round((perf_counter() - self.started) * 1000, 3)
+        return int((perf_counter() - self.started) * 1e6) / 1000
 
 
 class Answer(NamedTuple):
@@ -147,30 +167,31 @@ class Lane:
         if scope["type"] != "http":
             await self._rest(scope, receive, send)
             return
-        route, value = self._find(scope["method"], scope["path"])
+        route, value = self.find(scope["method"], scope["path"])
         if route is None:
             await self._pass_on(scope, receive, send)
             return
-        call = Call(scope, receive, value)
+        call = Call.of(scope, receive, value)
         with self._traces.request(route.method, route.path, call.headers):
             given = await self.answer(route, call)
             await send({"type": "http.response.start", "status": given.status, "headers": headers_of(given, call)})
             await send({"type": "http.response.body", "body": given.body})
-            self._tell(route.path, given.status, call)
+            self.tell(route.path, given.status, call)
 
     async def answer(self, route: Route, call: Call) -> Answer:
         """What a route answers; a problem is an answer too."""
         try:
-            await self._access.admit(call.headers, route.needs, address_of(call.scope))
+            await self._access.admit(call.headers, route.needs, call.address)
             return await route.handler(call)
         except Problem as problem:
-            return problem_answer(problem, call.scope["path"])
+            return problem_answer(problem, call.path)
         except Exception:
             # Its text may hold what the visitor sent: the log gets it, the client does not.
             log.exception("request %s to %s failed", call.request_id, route.path)
-            return problem_answer(bug(), call.scope["path"])
+            return problem_answer(bug(), call.path)
 
-    def _find(self, method: str, path: str) -> tuple[Route | None, str]:
+    def find(self, method: str, path: str) -> tuple[Route | None, str]:
+        """The route of a request, and what stands in its path's place for a value; None is left to the application."""
         if method == "HEAD":
             # The server sends the head alone.
             method = "GET"
@@ -185,7 +206,7 @@ class Lane:
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the application answer, with the request's id, and count it."""
-        call, status = Call(scope, receive), HTTPStatus.INTERNAL_SERVER_ERROR.value
+        call, status = Call.of(scope, receive), HTTPStatus.INTERNAL_SERVER_ERROR.value
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -199,25 +220,20 @@ class Lane:
             await self._rest(scope, receive, send_with_id)
         finally:
             route = scope.get("route")
-            self._tell(getattr(route, "path", "other"), status, call)
+            self.tell(getattr(route, "path", "other"), status, call)
 
     def _with_methods(self, headers: list[tuple[bytes, bytes]], path: str) -> list[tuple[bytes, bytes]]:
         """The headers of a 405 with all methods that a path answers; the application names those of one route."""
-        methods = [method for method in sorted(self._methods) if self._find(method, path)[0]]
+        methods = [method for method in sorted(self._methods) if self.find(method, path)[0]]
         if not methods:
             return headers
         return [*(each for each in headers if each[0] != b"allow"), (b"allow", ", ".join(methods).encode())]
 
-    def _tell(self, route: str, status: int, call: Call) -> None:
+    def tell(self, route: str, status: int, call: Call) -> None:
+        """Have the observers know that a request was answered."""
         event = Answered(route, status, perf_counter() - call.started, call.request_id, call.served)
         for observer in self._observers:
             observer(event)
-
-
-def address_of(scope: Scope) -> str:
-    """Whence a request comes; what a proxy says of it is not believed."""
-    client = scope.get("client")
-    return client[0] if client else "unknown"
 
 
 def _around_value(path: str) -> tuple[str, str]:
@@ -240,3 +256,10 @@ def headers_of(given: Answer, call: Call) -> list[tuple[bytes, bytes]]:
         (b"x-request-id", call.request_id.encode()),
         *given.headers,
     ]
+
+
+def head_lines(given: Answer, call: Call) -> bytes:
+    """The same as lines of HTTP/1.1."""
+    usual = b"content-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\n"
+    lines = usual % (given.media_type, len(given.body), call.request_id.encode())
+    return lines + b"".join(b"%b: %b\r\n" % each for each in given.headers) if given.headers else lines

@@ -24,7 +24,7 @@ def decode_query(call: Call, struct: type[T]) -> T:
     Raises:
         Problem: 422, a parameter is unknown, is given twice, or is not what it should be, and which.
     """
-    text = call.scope["query_string"]
+    text = call.query
     if not text:
         return struct()
     values: dict[str, Any] = {}

@@ -153,7 +153,7 @@ class ItemsRequest(Struct, frozen=True, forbid_unknown_fields=True):
     items: Annotated[list[ItemId], Meta(description="Item ids in the shop's own form.")]
 
 
-class Recommendation(Struct, frozen=True):
+class Recommendation(Struct, frozen=True, gc=False):
     """An item of an answer, best first."""
 
     aid: ItemId

@@ -47,7 +47,7 @@ class Scored(Struct, frozen=True):
                 Recommendation(aid, score, _SOURCE_NAMES[bits], event)
                 for aid, score, bits, event in zip(self.aids, self.scores, self.sources, self.because, strict=True)
             ]
-        return [Recommendation(aid, score) for aid, score in zip(self.aids, self.scores, strict=True)]
+        return list(map(Recommendation, self.aids, self.scores))
 
 
 def score(

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from nextcart.config import LogsConfig
 from nextcart.errors import ConfigError
@@ -27,7 +27,13 @@ _QUIET: dict[str, Any] = {"record_exception": False, "set_status_on_exception": 
 
 
 class Traces:
-    """No traces: every span is one shared object that does nothing."""
+    """No traces: every span is one shared object that does nothing.
+
+    Attributes:
+        on: whether there are any.
+    """
+
+    on: ClassVar[bool] = False
 
     def request(self, method: str, route: str, headers: Mapping[bytes, bytes]) -> AbstractContextManager[Any]:
         """The span of a request, a child of the client's where ``traceparent`` names one.
@@ -58,6 +64,8 @@ class OpenTelemetryTraces(Traces):
     Args:
         processor: takes spans that have ended.
     """
+
+    on: ClassVar[bool] = True
 
     def __init__(self, processor: SpanProcessor) -> None:
         from opentelemetry import trace

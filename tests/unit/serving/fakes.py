@@ -11,11 +11,11 @@ from typing import Any, cast
 
 import httpx
 import numpy as np
-from fastapi import FastAPI
 
 from nextcart.config import ServingConfig, Settings
 from nextcart.models.recommender import FALLBACKS, Answer, Recommender
 from nextcart.serving import LiveModel, LiveVersion, Services, create_app, open_services
+from nextcart.serving.app import Api
 from nextcart.types import UNKNOWN, Id, IdType, ItemLists, Ranked, SessionBatch, Source
 
 VERSION = "20261124T021500Z-3fa9c1d2"
@@ -109,7 +109,7 @@ class FakeRecommender:
 class Client:
     """Asks an application without a socket."""
 
-    app: FastAPI
+    app: Api
 
     async def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
@@ -180,7 +180,7 @@ def make_services(live: LiveModel, config: ServingConfig = NOWHERE) -> Services:
     return open_services(Settings(serving=config), live)
 
 
-def make_app(live: LiveModel) -> FastAPI:
+def make_app(live: LiveModel) -> Api:
     """The application on such services."""
     return create_app(make_services(live))
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from nextcart.serving.scoring import score
 from tests.unit.serving.fakes import Client, Shop, clicks
 
 
@@ -30,7 +29,7 @@ def test_a_bug_is_a_500_that_tells_nothing_and_is_logged_with_the_request_id(
     def broken(*given: object) -> None:
         raise RuntimeError("visitor 12's secret")
 
-    monkeypatch.setattr(f"{score.__module__.rsplit('.', 1)[0]}.routes.recommend.score", broken)
+    monkeypatch.setattr("nextcart.serving.rounds.score", broken)
     response = shop.client.post("/v1/recommend", {"events": clicks(100)})
     assert response.status_code == 500
     assert response.headers["content-type"] == "application/problem+json"

@@ -106,9 +106,13 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._may_be_large and _size(self.url, self.headers) > MAX_HEAD_BYTES:
             self._refuse_head()
             raise HeadTooLarge
-        super().on_headers_complete()
+        self.begin_request()
         if self._ending:
             self.cycle.keep_alive = False
+
+    def begin_request(self) -> None:
+        """Hand a request whose head is whole to the application; its body is to come."""
+        super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """A body is whole."""

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
 
 from nextcart.config import Settings
 from nextcart.serving.access import SECURITY_HEADERS
+from nextcart.serving.app import Api
 from nextcart.serving.processes.accepting import Acceptor, Board, take_waiting
-from nextcart.serving.processes.protocol import GuardedProtocol, most_connections
+from nextcart.serving.processes.direct import DefaultHeaders, DirectProtocol
+from nextcart.serving.processes.protocol import most_connections
 from nextcart.serving.versions.live import LiveModel
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class Team:
 
 
 def run_server(
-    app: FastAPI, live: LiveModel, settings: Settings, listener: socket.socket, team: Team | None = None
+    app: Api, live: LiveModel, settings: Settings, listener: socket.socket, team: Team | None = None
 ) -> None:
     """Answer until SIGINT or SIGTERM; then end requests in flight. SIGHUP looks for another version.
 
@@ -62,7 +63,9 @@ def run_server(
     """
     config = settings.serving
     protocol = functools.partial(
-        GuardedProtocol,
+        DirectProtocol,
+        lane=app.lane,
+        defaults=DefaultHeaders(),
         header_seconds=settings.access.header_seconds,
         body_seconds=settings.access.body_seconds,
         max_connections=most_connections(),

@@ -8,13 +8,11 @@ import os
 import socket
 from pathlib import Path
 
-from fastapi import FastAPI
-
 from nextcart.config import ServingConfig, Settings
 from nextcart.errors import InputError
 from nextcart.repository.repository import Repository
 from nextcart.serving.access.keys import ENV, parse_keys
-from nextcart.serving.app import create_app
+from nextcart.serving.app import Api, create_app
 from nextcart.serving.logs import configure_logs
 from nextcart.serving.processes.running import run_server, stopped_by_signal
 from nextcart.serving.services import open_services
@@ -67,7 +65,7 @@ def serve(settings: Settings, models_root: Path, version: str | None = None) -> 
 
 def build_app(
     settings: Settings, repository: Repository, name: str | None, metrics_folder: Path | None = None
-) -> tuple[FastAPI, LiveModel]:
+) -> tuple[Api, LiveModel]:
     """The application and what answers in it, in a process that is about to serve.
 
     Args:

@@ -12,6 +12,7 @@ from nextcart.serving.bodies import count_errors, decode, limit_errors, model_er
 from nextcart.serving.lane import Answer, Call, answer
 from nextcart.serving.metrics import Served
 from nextcart.serving.problems import invalid
+from nextcart.serving.rounds import Rounds
 from nextcart.serving.schemas import (
     BatchRequest,
     BatchResponse,
@@ -37,6 +38,7 @@ class RecommendRoutes:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._rounds = Rounds(services.rules)
         self._config = services.settings.serving
         self._one = msgspec.json.Decoder(RecommendRequest)
         self._many = msgspec.json.Decoder(BatchRequest)
@@ -111,7 +113,7 @@ class RecommendRoutes:
         services.live.record(asked)
         known = await self._with_history(asked)
         with services.traces.span("score"):
-            scored = score(version.recommender, [known], services.rules.current(version.recommender))[0]
+            scored = await self._rounds.score(version, known)
         self._tell(call, asked, version, call.request_id, scored)
         return asked, version, scored
 
