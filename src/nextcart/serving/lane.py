@@ -107,6 +107,10 @@ def answer(content: object, status: int = 200) -> Answer:
 
 
 Handler = Callable[[Call], Awaitable[Answer]]
+Reply = Callable[[Callable[[], Answer]], None]
+"""Answers with what the callable gives, or with the problem that it raises."""
+QuickHandler = Callable[[Call, Reply], bool]
+"""Sees to it that a request is answered, without anything to be awaited; False where that cannot be."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,7 @@ class Route:
         texts: the media types of an answer that is no JSON.
         status: of a good answer.
         problems: the statuses that the page tells of, beside those that every route may have.
+        quick: answers the usual requests, of which the body is at hand, at less cost.
     """
 
     method: str
@@ -138,6 +143,7 @@ class Route:
     texts: Sequence[str] = ()
     status: int = 200
     problems: Sequence[int] = ()
+    quick: QuickHandler | None = None
 
 
 class Lane:
@@ -183,12 +189,28 @@ class Lane:
         try:
             await self._access.admit(call.headers, route.needs, call.address)
             return await route.handler(call)
-        except Problem as problem:
-            return problem_answer(problem, call.path)
-        except Exception:
-            # Its text may hold what the visitor sent: the log gets it, the client does not.
-            log.exception("request %s to %s failed", call.request_id, route.path)
-            return problem_answer(bug(), call.path)
+        except Exception as error:  # noqa: BLE001 - a bug is logged, and answered as one
+            return _failed(error, route, call)
+
+    def answer_quickly(self, route: Route, call: Call, send: Callable[[Answer], None]) -> bool:
+        """Have a request answered without a task of its own; False leaves it to `answer`."""
+        if route.quick is None:
+            return False
+
+        def reply(make: Callable[[], Answer]) -> None:
+            try:
+                given = make()
+            except Exception as error:  # noqa: BLE001 - as above
+                given = _failed(error, route, call)
+            send(given)
+            self.tell(route.path, given.status, call)
+
+        try:
+            return self._access.admit_now(call.headers, route.needs) and route.quick(call, reply)
+        except Exception as error:  # noqa: BLE001 - as above
+            failed = _failed(error, route, call)
+            reply(lambda: failed)
+            return True
 
     def find(self, method: str, path: str) -> tuple[Route | None, str]:
         """The route of a request, and what stands in its path's place for a value; None is left to the application."""
@@ -234,6 +256,15 @@ class Lane:
         event = Answered(route, status, perf_counter() - call.started, call.request_id, call.served)
         for observer in self._observers:
             observer(event)
+
+
+def _failed(error: Exception, route: Route, call: Call) -> Answer:
+    """An error as an answer; one that is no problem is a bug."""
+    if isinstance(error, Problem):
+        return problem_answer(error, call.path)
+    # Its text may hold what the visitor sent: the log gets it, the client does not.
+    log.error("request %s to %s failed", call.request_id, route.path, exc_info=error)
+    return problem_answer(bug(), call.path)
 
 
 def _around_value(path: str) -> tuple[str, str]:

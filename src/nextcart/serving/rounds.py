@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from nextcart.serving.rules import LiveRules
@@ -14,13 +14,16 @@ from nextcart.serving.versions.live import LiveVersion
 MOST = 16
 """Requests of one round; those beyond wait for the next, so that answers begin to go out."""
 
+Outcome = Scored | Exception
+"""An answer, or why there is none."""
+
 
 class Waiting(NamedTuple):
-    """A request that waits for its answer."""
+    """A request that waits for its answer, and who is told."""
 
     version: LiveVersion
     request: RecommendRequest
-    answer: asyncio.Future[Scored]
+    then: Callable[[Outcome], None]
 
 
 class Rounds:
@@ -35,7 +38,7 @@ class Rounds:
         self._waiting: list[Waiting] = []
 
     async def score(self, version: LiveVersion, request: RecommendRequest) -> Scored:
-        """The answer of a version to a request, scored with all that are asked before the event loop comes round.
+        """The answer of a version to a request.
 
         Raises:
             Exception: whatever scoring this request raises; the others of the round are answered.
@@ -43,38 +46,44 @@ class Rounds:
         if request.explain:
             # It may take some milliseconds, for which the others need not wait.
             return score(version.recommender, [request], self._rules.current(version.recommender))[0]
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Scored] = loop.create_future()
-        if not self._waiting:
-            loop.call_soon(self._run)
-        self._waiting.append(Waiting(version, request, answer))
+        answer: asyncio.Future[Scored] = asyncio.get_running_loop().create_future()
+        self.add(version, request, lambda outcome: _settle(answer, outcome))
         return await answer
+
+    def add(self, version: LiveVersion, request: RecommendRequest, then: Callable[[Outcome], None]) -> None:
+        """Have a request scored with all that are added before the event loop comes round; ``then`` raises nothing."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._run)
+        self._waiting.append(Waiting(version, request, then))
 
     def _run(self) -> None:
         now, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._run)
-        versions = {id(each.version): each.version for each in now}
-        for key, version in versions.items():
-            self._score(version, now if len(versions) == 1 else [each for each in now if id(each.version) == key])
+        for version in dict.fromkeys(each.version for each in now):
+            self._score(version, [each for each in now if each.version is version])
 
     def _score(self, version: LiveVersion, asked: Sequence[Waiting]) -> None:
+        outcomes: Sequence[Outcome]
         try:
             rules = self._rules.current(version.recommender)
-            answers = score(version.recommender, [each.request for each in asked], rules)
+            outcomes = score(version.recommender, [each.request for each in asked], rules)
         except Exception as error:  # noqa: BLE001 - each request is told, and logs it
-            self._score_alone(version, asked, error)
-            return
-        for each, scored in zip(asked, answers, strict=True):
-            # A request whose connection was cut waits no more.
-            if not each.answer.done():
-                each.answer.set_result(scored)
+            if len(asked) > 1:
+                # One of them failed: the others are to have their answers.
+                for each in asked:
+                    self._score(version, [each])
+                return
+            outcomes = [error]
+        for each, outcome in zip(asked, outcomes, strict=True):
+            each.then(outcome)
 
-    def _score_alone(self, version: LiveVersion, asked: Sequence[Waiting], error: Exception) -> None:
-        """One of several requests failed: the others are to have their answers."""
-        if len(asked) == 1:
-            if not asked[0].answer.done():
-                asked[0].answer.set_exception(error)
-            return
-        for each in asked:
-            self._score(version, [each])
+
+def _settle(answer: asyncio.Future[Scored], outcome: Outcome) -> None:
+    if answer.done():
+        # The connection was cut, and nobody waits any more.
+        return
+    if isinstance(outcome, Exception):
+        answer.set_exception(outcome)
+    else:
+        answer.set_result(outcome)

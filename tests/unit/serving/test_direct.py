@@ -6,8 +6,9 @@ import asyncio
 import functools
 import json
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar
 
 import pytest
 import uvicorn
@@ -33,6 +34,11 @@ class Counted(DirectProtocol):
     """Counts the requests that went the short way."""
 
     short: int = 0
+    open: ClassVar[set[asyncio.Protocol]] = set()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        Counted.open = self.connections
 
     def _send(self, *given: Any) -> None:
         Counted.short += 1
@@ -46,6 +52,25 @@ def say(shop: Shop, pieces: Sequence[bytes], *, direct: bool = True, keep_alive:
 
 
 async def _say(shop: Shop, pieces: Sequence[bytes], direct: bool, keep_alive: float) -> bytes:
+    async with listening(shop, direct=direct, keep_alive=keep_alive) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.sleep(0.002)
+        got = b""
+        try:
+            while piece := await asyncio.wait_for(reader.read(65536), 0.06):
+                got += piece
+        except TimeoutError:
+            got += b"<open>"
+        writer.close()
+        await writer.wait_closed()
+    return got
+
+
+@asynccontextmanager
+async def listening(shop: Shop, *, direct: bool, keep_alive: float) -> AsyncIterator[tuple[str, int]]:
+    """The address of a server in this process."""
     app = shop.client.app
     config = uvicorn.Config(app, ws="none", timeout_keep_alive=keep_alive, log_config=None)  # type: ignore[arg-type]
     config.load()
@@ -64,19 +89,7 @@ async def _say(shop: Shop, pieces: Sequence[bytes], direct: bool, keep_alive: fl
     )
     server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
     async with server:
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        for piece in pieces:
-            writer.write(piece)
-            await asyncio.sleep(0.002)
-        got = b""
-        try:
-            while piece := await asyncio.wait_for(reader.read(65536), 0.06):
-                got += piece
-        except TimeoutError:
-            got += b"<open>"
-        writer.close()
-        await writer.wait_closed()
-    return got
+        yield server.sockets[0].getsockname()
 
 
 def told(answer: bytes) -> bytes:
@@ -163,3 +176,47 @@ def test_defaults_are_joined_anew_for_another_list() -> None:
     assert defaults.joined(first) == b"date: 1\r\n"
     assert defaults.joined([(b"date", b"2"), (b"a", b"b")]) == b"date: 2\r\na: b\r\n"
     assert defaults.joined(first) == b"date: 1\r\n"
+
+
+def test_a_bug_is_a_500_that_is_logged_and_the_connection_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*given: object) -> None:
+        raise RuntimeError("visitor 12's secret")
+
+    monkeypatch.setattr("nextcart.serving.rounds.score", broken)
+    answers = say(make_shop(), [post(BODY), get(b"/health/live")])
+    assert answers.startswith(b"HTTP/1.1 500")
+    assert answers.endswith(b'{"status":"live"}<open>')
+    assert b"secret" not in answers
+    assert "RuntimeError" in caplog.text
+
+
+def test_a_session_s_id_is_heeded_however_its_key_is_written() -> None:
+    written = [json.dumps({"session_id": 5, "events": clicks(100)}).encode()]
+    written.append(written[0].replace(b"session_id", b"session\\u005fid"))
+    for body in written:
+        shop = make_shop()
+        known = post(json.dumps({"session_id": 5, "limit": 1}).encode())
+        answer = say(shop, [post(body), known])
+        assert Counted.short == 2
+        assert b'"aid":101' in answer.rpartition(b"HTTP/1.1 200")[2]
+
+
+def test_a_client_that_does_not_read_is_answered_once_it_does() -> None:
+    async def slow() -> None:
+        async with listening(make_shop(), direct=True, keep_alive=5.0) as address:
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(get(b"/health/live"))
+            assert await reader.readuntil(b"}")
+            (connection,) = Counted.open
+            connection.pause_writing()
+            writer.write(post(BODY))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.read(1), 0.05)
+            connection.resume_writing()
+            assert await asyncio.wait_for(reader.readuntil(b"}]"), 1.0)
+            writer.close()
+            await writer.wait_closed()
+
+    asyncio.run(slow())

@@ -45,6 +45,18 @@ class Access:
         self._memory = MemoryLimits(rate, burst) if rate else None
         self._shared = RedisLimits(rate, burst, commands, sessions or SessionsConfig()) if rate and commands else None
 
+    def admit_now(self, headers: Mapping[bytes, bytes], needed: KeyScope | None) -> bool:
+        """Whether the request may go on, and nothing has to be asked for it; False is for `admit` to say.
+
+        Raises:
+            Problem: 401 or 403.
+        """
+        if self._memory is not None:
+            return False
+        if needed is not None:
+            self._keys.check(headers, needed)
+        return True
+
     async def admit(self, headers: Mapping[bytes, bytes], needed: KeyScope | None, address: str) -> str:
         """The client's name, "anonymous" without a key, where the request may go on.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from asyncio import Event, Task, TimerHandle
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -29,7 +30,7 @@ class Exchange:
         body: what came of it so far.
         is_head: whether only the head of the answer is wanted.
         keep_alive: whether the connection is for more.
-        task: answers it.
+        task: answers it, where something has to be awaited.
     """
 
     __slots__ = (
@@ -115,7 +116,12 @@ class DirectProtocol(GuardedProtocol):
         """A request is whole: answer it."""
         super().on_message_complete()
         exchange, lane = self.cycle, self._lane
-        if isinstance(exchange, Exchange) and not exchange.response_complete and lane is not None:
+        if not isinstance(exchange, Exchange) or exchange.response_complete or lane is None:
+            return
+        exchange.call.body = exchange.body
+        # Where the client does not read, what it asks for has to wait.
+        quickly = not self.flow.write_paused
+        if not (quickly and lane.answer_quickly(exchange.route, exchange.call, partial(self._send, exchange))):
             exchange.task = self.loop.create_task(self._answer(exchange, lane))
             self.tasks.add(exchange.task)
 
@@ -143,7 +149,6 @@ class DirectProtocol(GuardedProtocol):
 
     async def _answer(self, exchange: Exchange, lane: Lane) -> None:
         call = exchange.call
-        call.body = exchange.body
         try:
             given = await lane.answer(exchange.route, call)
             if self.flow.write_paused:

@@ -9,10 +9,10 @@ import msgspec
 
 from nextcart.config import ServingConfig
 from nextcart.serving.bodies import count_errors, decode, limit_errors, model_errors, read_body
-from nextcart.serving.lane import Answer, Call, answer
+from nextcart.serving.lane import Answer, Call, Reply, answer
 from nextcart.serving.metrics import Served
 from nextcart.serving.problems import invalid
-from nextcart.serving.rounds import Rounds
+from nextcart.serving.rounds import Outcome, Rounds
 from nextcart.serving.schemas import (
     BatchRequest,
     BatchResponse,
@@ -50,13 +50,24 @@ class RecommendRoutes:
         a session without events, or with unknown items alone, is answered with top sellers, and `fallback` says so. A
         list that the models cannot fill is filled with top sellers.
         """
-        asked, version, scored = await self._answer(call)
-        items = scored.recommendations()
-        return answer(
-            RecommendResponse(
-                call.request_id, asked.session_id, version.name, items, scored.fallback, call.milliseconds()
-            )
-        )
+        return _response(call, *await self._answer(call))
+
+    def recommend_quickly(self, call: Call, reply: Reply) -> bool:
+        """The same, of a body that is here, where there is nothing to wait for but a round of scoring."""
+        body = call.body
+        if body is None or len(body) > self._config.max_body_bytes or b'"session_id"' in body or b'"explain"' in body:
+            return False
+        asked, version = self._asked(body)
+        if asked.session_id is not None or asked.explain:
+            # Its key was written in another way.
+            return False
+        self._services.live.record(asked)
+
+        def then(outcome: Outcome) -> None:
+            reply(lambda: self._response(call, asked, version, outcome))
+
+        self._rounds.add(version, asked, then)
+        return True
 
     async def recommend_plain(self, call: Call) -> Answer:
         """The same as `POST /v1/recommend`, with the recommendations as ids alone."""
@@ -106,16 +117,29 @@ class RecommendRoutes:
     async def _answer(self, call: Call) -> tuple[RecommendRequest, LiveVersion, Scored]:
         services = self._services
         _ = services.live.current
-        asked = decode(await read_body(call, self._config.max_body_bytes), self._one)
-        version = services.live.pick(asked.session_id)
-        if errors := request_errors(asked, self._config, version):
-            raise invalid(*errors)
+        asked, version = self._asked(await read_body(call, self._config.max_body_bytes))
         services.live.record(asked)
         known = await self._with_history(asked)
         with services.traces.span("score"):
             scored = await self._rounds.score(version, known)
         self._tell(call, asked, version, call.request_id, scored)
         return asked, version, scored
+
+    def _asked(self, body: bytes) -> tuple[RecommendRequest, LiveVersion]:
+        """What is asked for, and the version that answers it."""
+        _ = self._services.live.current
+        asked = decode(body, self._one)
+        version = self._services.live.pick(asked.session_id)
+        if errors := request_errors(asked, self._config, version):
+            raise invalid(*errors)
+        return asked, version
+
+    def _response(self, call: Call, asked: RecommendRequest, version: LiveVersion, outcome: Outcome) -> Answer:
+        """What a round gave, kept and counted."""
+        if isinstance(outcome, Exception):
+            raise outcome
+        self._tell(call, asked, version, call.request_id, outcome)
+        return _response(call, asked, version, outcome)
 
     def _tell(self, call: Call, asked: RecommendRequest, version: LiveVersion, request_id: str, scored: Scored) -> None:
         """Keep what was shown, and count it."""
@@ -130,6 +154,13 @@ class RecommendRoutes:
         with self._services.traces.span("session store"):
             events = await self._services.following.events(asked.session_id, asked.events)
         return asked if events is asked.events else msgspec.structs.replace(asked, events=events)
+
+
+def _response(call: Call, asked: RecommendRequest, version: LiveVersion, scored: Scored) -> Answer:
+    items = scored.recommendations()
+    return answer(
+        RecommendResponse(call.request_id, asked.session_id, version.name, items, scored.fallback, call.milliseconds())
+    )
 
 
 def request_errors(
