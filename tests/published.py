@@ -146,12 +146,14 @@ def start(root: Path, settings: Settings, *version: str) -> Server:
         [sys.executable, "-c", _SERVE, str(root), text, *version], stderr=subprocess.PIPE, text=True, env=os.environ
     )
     assert process.stderr
-    line = process.stderr.readline()
-    found = re.search(r"http://127\.0\.0\.1:\d+", line)
-    if not found:
-        process.kill()
-        raise AssertionError(line + process.communicate()[1])
-    server = Server(process, found[0], line)
+    lines: list[str] = []
+    # Rules that it finds, and a folder that it cannot write, are said before.
+    while not (found := re.search(r"http://127\.0\.0\.1:\d+", lines[-1] if lines else "")):
+        lines.append(process.stderr.readline())
+        if not lines[-1]:
+            process.kill()
+            raise AssertionError("".join(lines) + process.communicate()[1])
+    server = Server(process, found[0], lines.pop(), lines=lines)
     # Whoever does not read the log lets the server wait once the pipe is full.
     server.reader = threading.Thread(target=server.read, daemon=True)
     server.reader.start()
@@ -159,13 +161,13 @@ def start(root: Path, settings: Settings, *version: str) -> Server:
 
 
 def stop(server: Server) -> str:
-    """End a server; what it wrote to stderr after its first line."""
+    """End a server; what it wrote to stderr beside the line that names its address."""
     server.process.terminate()
     return ended(server)
 
 
 def ended(server: Server) -> str:
-    """Wait for the end; what the server wrote to stderr after its first line."""
+    """Wait for the end; what the server wrote to stderr beside the line that names its address."""
     server.process.wait(timeout=20)
     assert server.reader
     assert server.process.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -16,9 +17,12 @@ from typing import Any
 import httpx
 import pytest
 
+from tests import forking
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
 READY_SECONDS = 120
+COMMAND_SECONDS = 300
 
 
 def environment() -> dict[str, str]:
@@ -28,27 +32,43 @@ def environment() -> dict[str, str]:
     """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("NEXTCART__")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    less = {"NEXTCART__MODELS__RANKER__MAX_QUESTIONS": "1500", "NEXTCART__MODELS__RANKER__FOLDS": "2"}
+    less = {"NEXTCART__MODELS__RANKER__MAX_QUESTIONS": "800", "NEXTCART__MODELS__RANKER__FOLDS": "2"}
     return kept | less | {"PATH": path, "PYTHONWARNINGS": "error"}
 
 
-def nextcart(*arguments: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run a command and hold its exit code against the one expected."""
-    done = subprocess.run(
-        [sys.executable, "-m", "nextcart", *map(str, arguments)],
-        cwd=cwd,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+def nextcart(
+    *arguments: object, cwd: Path, code: int = 0, interpreter: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run a command and hold its exit code against the one expected.
+
+    Args:
+        arguments: of the command line.
+        cwd: where it runs.
+        code: what it must end with.
+        interpreter: start one, as a person does; else the command runs in a fork of one that was started before.
+    """
+    given = [str(argument) for argument in arguments]
+    if interpreter:
+        command = [sys.executable, "-m", "nextcart", *given]
+        done = subprocess.run(
+            command, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=COMMAND_SECONDS
+        )
+    else:
+        done = forking.run(given, cwd, environment(), COMMAND_SECONDS)
     assert done.returncode == code, f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
 
 
-def as_json(*arguments: object, cwd: Path) -> dict[str, Any]:
+def killed(*arguments: object, cwd: Path, after: float) -> bool:
+    """Run a command; whether it was killed, as it still ran after so many seconds."""
+    done = forking.run([str(argument) for argument in arguments], cwd, environment(), after)
+    assert done.returncode in (0, -signal.SIGKILL), f"{arguments}: exit {done.returncode}\n{done.stderr}"
+    return done.returncode != 0
+
+
+def as_json(*arguments: object, cwd: Path, interpreter: bool = False) -> dict[str, Any]:
     """Run a command with --json; its stdout is one JSON object."""
-    found = json.loads(nextcart(*arguments, "--json", cwd=cwd).stdout)
+    found = json.loads(nextcart(*arguments, "--json", cwd=cwd, interpreter=interpreter).stdout)
     assert isinstance(found, dict)
     return found
 
@@ -65,7 +85,8 @@ def serving(cwd: Path, *arguments: object) -> Iterator[httpx.Client]:
     )
     try:
         assert process.stderr
-        line = process.stderr.readline()
+        # Rules that it finds are said before.
+        line = next((line for line in iter(process.stderr.readline, "") if "http://" in line), "")
         url = re.search(r"http://127\.0\.0\.1:\d+", line)
         assert url, line + process.stderr.read()
         with httpx.Client(base_url=url[0], timeout=30) as client:

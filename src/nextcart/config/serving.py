@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from nextcart.config.base import Positive, PositiveReal, Section, Share
+from nextcart.config.base import NotNegative, Positive, PositiveReal, Section, Share
 
 
 class ServingConfig(Section):
@@ -74,6 +74,13 @@ class EventLogConfig(Section):
     """The most events that may wait for the disk; further ones are answered 503."""
     exposure_share: Share = 1.0
     """The share of sessions whose recommendations are written to the exposures, with the answer's request id."""
+    keep_days: NotNegative = 0
+    """A closed segment of events is removed so many days after its last event; 0 keeps them all. Nobody looks whether
+    it was ingested: choose several times the time between two ingests."""
+    exposure_keep_days: NotNegative = 30
+    """A closed segment of exposures is removed so many days after its last one; 0: only by size."""
+    exposure_keep_bytes: Annotated[int, Field(ge=0)] = 10 * 1024**3
+    """Closed exposures together take so much of the disk, then the oldest segments go; 0: only by age."""
 
 
 class SwapConfig(Section):

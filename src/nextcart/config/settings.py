@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -107,7 +109,7 @@ class SparkConfig(Section):
 
 
 class _NextcartEnv(EnvSettingsSource):
-    """The environment source, but strict: a NEXTCART__ variable that names no setting is an error."""
+    """The environment source, but strict: a NEXTCART__ variable that names no setting is an error, and named."""
 
     def __call__(self) -> dict[str, object]:
         sections = {name.upper() for name in self.settings_cls.model_fields}
@@ -116,7 +118,22 @@ class _NextcartEnv(EnvSettingsSource):
                 section = key.upper()[len(ENV_PREFIX) :].split("__")[0]
                 if section not in sections:
                     raise ConfigError(f"environment variable {key}: no section '{section.lower()}'; {_sections_hint()}")
-        return super().__call__()
+        try:
+            return super().__call__()
+        except SettingsError as error:
+            raise ConfigError(str(error.__cause__ or error)) from None
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """The value of a variable that stands for a list or a table."""
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError as error:
+            ending = field_name.upper()
+            named = (key for key in os.environ if key.upper().startswith(ENV_PREFIX) and key.upper().endswith(ending))
+            raise ValueError(
+                f'environment variable {next(named, ending)}: no JSON ({error}); write a list as \'["a", "b"]\', a '
+                "table as '{\"a\": 1}'"
+            ) from None
 
 
 class Settings(BaseSettings):

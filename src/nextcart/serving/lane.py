@@ -61,9 +61,22 @@ class Call:
         request_id: the client's own, or made here.
         started: a reading of ``perf_counter`` when it came.
         served: what was recommended, for the metrics.
+        failure: why it could not be answered, for the log.
     """
 
-    __slots__ = ("address", "body", "headers", "path", "query", "receive", "request_id", "served", "started", "value")
+    __slots__ = (
+        "address",
+        "body",
+        "failure",
+        "headers",
+        "path",
+        "query",
+        "receive",
+        "request_id",
+        "served",
+        "started",
+        "value",
+    )
 
     def __init__(self, path: str, query: bytes, headers: Headers, address: str, value: str = "") -> None:
         self.started = perf_counter()
@@ -77,6 +90,7 @@ class Call:
         given = headers.get(b"x-request-id")
         self.request_id = given.decode() if given and _REQUEST_ID.fullmatch(given) else new_request_id()
         self.served: list[Served] = []
+        self.failure = ""
 
     @classmethod
     def of(cls, scope: Scope, receive: Receive, value: str = "") -> Call:
@@ -253,7 +267,7 @@ class Lane:
 
     def tell(self, route: str, status: int, call: Call) -> None:
         """Have the observers know that a request was answered."""
-        event = Answered(route, status, perf_counter() - call.started, call.request_id, call.served)
+        event = Answered(route, status, perf_counter() - call.started, call.request_id, call.served, call.failure)
         for observer in self._observers:
             observer(event)
 
@@ -261,6 +275,8 @@ class Lane:
 def _failed(error: Exception, route: Route, call: Call) -> Answer:
     """An error as an answer; one that is no problem is a bug."""
     if isinstance(error, Problem):
+        if error.status >= 500:
+            call.failure = str(error)
         return problem_answer(error, call.path)
     # Its text may hold what the visitor sent: the log gets it, the client does not.
     log.error("request %s to %s failed", call.request_id, route.path, exc_info=error)

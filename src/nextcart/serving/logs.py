@@ -103,7 +103,7 @@ def _in_order(logger: WrappedLogger, method: str, event: EventDict) -> EventDict
 
 
 class FailureLog:
-    """Names the requests that were answered with 500 or more, by request id; an `Observer`.
+    """Names the requests that were answered with 500 or more, by request id, and says why; an `Observer`.
 
     In a flood it names ten a second and says how many it left out.
 
@@ -131,4 +131,5 @@ class FailureLog:
             return
         self._named += 1
         facts = {"request_id": event.request_id, "route": event.route, "status": event.status}
-        log.error("a request failed after %.1f ms", 1000 * event.seconds, extra=facts)
+        why = f": {event.failure}" if event.failure else ""
+        log.error("a request failed after %.1f ms%s", 1000 * event.seconds, why, extra=facts)

@@ -139,6 +139,8 @@ def operation(route: Route) -> dict[str, Any]:
         "openapi_extra": extra,
         "responses": _responses(route),
         "description": inspect.cleandoc(route.handler.__doc__ or ""),
+        # What generated clients call their methods; ours has the same names.
+        "operation_id": route.handler.__name__,
         "summary": route.handler.__name__.replace("_", " ").capitalize(),
     }
 

@@ -131,7 +131,7 @@ def test_an_event_of_an_hour_ahead_is_taken_as_clocks_differ(shop: Shop) -> None
     ("error", "kind"), [(LogFull("the disk is full"), "log-full"), (LogBusy("too many wait"), "log-busy")]
 )
 def test_where_the_log_takes_nothing_it_is_503_and_recommendations_go_on(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: str
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, kind: str
 ) -> None:
     async def fail(events: object) -> list[bool]:
         raise error
@@ -139,6 +139,7 @@ def test_where_the_log_takes_nothing_it_is_503_and_recommendations_go_on(
     monkeypatch.setattr(shop.services.event_log, "append", fail)
     response = take(shop, EVENT)
     assert response.status_code == 503
+    assert [record.message.partition(" ms: ")[2] for record in caplog.records] == [str(error)]
     assert response.json()["type"].endswith(kind)
     assert int(response.headers["retry-after"]) >= 1
     assert shop.client.post("/v1/recommend", {"events": clicks(100)}).status_code == 200

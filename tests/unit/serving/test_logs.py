@@ -126,14 +126,17 @@ def test_failures_are_named_by_request_and_others_are_not(lines):
 
     def write() -> None:
         for status in (200, 404, 429, 500, 503):
-            failures(Answered("/v1/events", status, 0.0123, f"id-{status}"))
+            failures(Answered("/v1/events", status, 0.0123, f"id-{status}", failure="disk full" * (status == 503)))
 
     found = [json.loads(line) for line in lines(write, format="json")]
     assert [(line["request_id"], line["route"], line["status"]) for line in found] == [
         ("id-500", "/v1/events", 500),
         ("id-503", "/v1/events", 503),
     ]
-    assert found[0]["message"] == "a request failed after 12.3 ms"
+    assert [line["message"] for line in found] == [
+        "a request failed after 12.3 ms",
+        "a request failed after 12.3 ms: disk full",
+    ]
 
 
 def test_a_flood_of_failures_is_counted(lines):

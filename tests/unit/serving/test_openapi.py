@@ -8,6 +8,12 @@ from nextcart.serving.openapi import EXAMPLES
 from nextcart.serving.schemas import RecommendRequest
 from tests.unit.serving.fakes import CONFIG, Client
 
+OPERATIONS = {
+    *("recommend", "recommend_batch", "recommend_plain", "top_sellers", "bought_together", "basket_bought_together"),
+    *("similar", "post_events", "erase_session", "rules", "replace_rules", "block", "unblock", "reload"),
+    *("metrics", "model", "live", "ready"),
+}
+"""By which generated clients call what they can do."""
 ROUTES = {
     "/v1/recommend": "post",
     "/v1/recommend/batch": "post",
@@ -49,6 +55,11 @@ def document(client: Client) -> dict:
 def test_the_page_has_every_route_and_no_other(document: dict) -> None:
     expected = {path: (methods,) if isinstance(methods, str) else methods for path, methods in ROUTES.items()}
     assert {path: tuple(sorted(methods)) for path, methods in document["paths"].items()} == expected
+
+
+def test_every_route_has_a_name_of_its_own(document: dict) -> None:
+    operations = [operation for methods in document["paths"].values() for operation in methods.values()]
+    assert sorted(operation["operationId"] for operation in operations) == sorted(OPERATIONS)
 
 
 def test_every_reference_leads_somewhere_and_every_route_says_what_it_does(document: dict) -> None:

@@ -9,12 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from nextcart.disk import sync
+from nextcart.disk import FOR_ITS_OWNER, sync
 from nextcart.events.digests import digest, new_salt
 from nextcart.serving.erasing.receipts import Receipt
 from nextcart.serving.event_log.locks import FileLock
-
-_FOR_ITS_OWNER = 0o600
 
 
 class _Kept(msgspec.Struct):
@@ -108,7 +106,7 @@ class ErasureRecords:
 
 def _append(file: Path, data: bytes) -> None:
     """Append to a file that only its owner reads, durably; a line that a crash cut short is ended first."""
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, _FOR_ITS_OWNER)
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FOR_ITS_OWNER)
     with os.fdopen(descriptor, "rb+", buffering=0) as raw:
         size = raw.seek(0, os.SEEK_END)
         is_cut = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"

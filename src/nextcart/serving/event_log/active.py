@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from nextcart.disk import sync
+from nextcart.disk import FOR_ITS_OWNER, sync
 from nextcart.errors import UnreadableInput
 from nextcart.serving.event_log.locks import FileLock
 from nextcart.serving.event_log.segments import CHUNK_BYTES, OPEN, PLAIN, Segment, read, segments
@@ -113,6 +113,10 @@ class ActiveSegment:
         """All lines of the segment, many at a time."""
         return _whole_lines(self._descriptor, 0, self._end) if self._segment else iter(())
 
+    def sweep(self) -> None:
+        """Remove what a process left that was killed while it wrote the segment anew."""
+        (self._folder / _REWRITTEN).unlink(missing_ok=True)
+
     def close(self) -> None:
         """Let go of all files; the segment stays the active one."""
         self._let_go()
@@ -156,7 +160,7 @@ class ActiveSegment:
     def _begin(self) -> None:
         self._last = (self._last or 0) + 1
         segment = Segment.begun(self._folder, self._prefix, self._last)
-        descriptor = os.open(segment.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(segment.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FOR_ITS_OWNER)
         self._descriptor, self._segment, self._end = descriptor, segment, 0
         try:
             sync(self._folder)
@@ -169,7 +173,7 @@ class ActiveSegment:
         """Write the segment anew under its name: of this file it is not known what is on disk."""
         assert self._segment is not None  # noqa: S101  # only its own append brings doubt
         beside = self._folder / _REWRITTEN
-        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FOR_ITS_OWNER)
         try:
             at = 0
             for chunk in self.parts():

@@ -10,7 +10,7 @@ from nextcart.disk import sync
 from nextcart.serving.event_log.active import ActiveSegment
 from nextcart.serving.event_log.lines import starts
 from nextcart.serving.event_log.packing import changing, replace
-from nextcart.serving.event_log.segments import OPEN, Segment, closed, read, segments
+from nextcart.serving.event_log.segments import Segment, closed, read, segments
 from nextcart.types import Id
 
 
@@ -48,10 +48,11 @@ def erase(folder: Path, session_ids: Iterable[Id]) -> dict[str, int]:
 
 def _end_active(folder: Path, wanted: list[bytes]) -> None:
     """Close the active segments that hold a wanted line; appends wait for as long as it takes to look through them."""
-    for prefix in {segment.prefix for segment in segments(folder) if segment.ending == OPEN}:
+    for prefix in {segment.prefix for segment in segments(folder)}:
         active = ActiveSegment(folder, prefix, learn=lambda _: None)
         try:
             with active.held():
+                active.sweep()
                 if any(_has(chunk, wanted) for chunk in active.parts()):
                     active.end_segment()
         finally:
@@ -81,7 +82,7 @@ def _write_without(segment: Segment, without: _Remover) -> None:
         return (rest for chunk in read(segment) if (rest := without(chunk)[0]))
 
     if any(kept()):
-        replace(segment, kept())
+        replace(segment, kept(), segment.written_ns)
     else:
         segment.path.unlink()
         sync(segment.folder)

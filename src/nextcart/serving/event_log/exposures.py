@@ -11,6 +11,7 @@ from pathlib import Path
 from nextcart.config.serving import EventLogConfig
 from nextcart.serving.event_log.keeper import Keeper
 from nextcart.serving.event_log.lines import Exposure, exposure_lines
+from nextcart.serving.event_log.retention import DAY_SECONDS, Retention
 from nextcart.types import Id
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,8 @@ class ExposureLog:
         self._waiting: list[Exposure] = []
         self._writing: Future[None] | None = None
         self._is_closed = False
-        self._keeper = Keeper(folder, "exposures", config, lambda _: None)
+        retention = Retention(config.exposure_keep_days * DAY_SECONDS, config.exposure_keep_bytes)
+        self._keeper = Keeper(folder, "exposures", config, retention, lambda _: None)
 
     @property
     def lag(self) -> int:
@@ -63,7 +65,10 @@ class ExposureLog:
             await asyncio.wrap_future(self._begin())
 
     async def tick(self) -> None:
-        """Write what waits, close the segment where it is old, compress; never raises, call it every second."""
+        """Write what waits, close the segment where it is old, compress, remove old ones; never raises.
+
+        Call it every second.
+        """
         await self.flush()
         await self._keeper.tick(lambda: None)
 

@@ -14,16 +14,26 @@ from nextcart.errors import UnreadableInput
 from nextcart.serving.event_log.active import ActiveSegment, Learn
 from nextcart.serving.event_log.erasing import erase
 from nextcart.serving.event_log.packing import pack_all
+from nextcart.serving.event_log.retention import Retention, remove_old
 from nextcart.types import Id
 
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 60.0
 """After a failure, such as on a full disk, segments are closed and compressed again only so much later."""
+REMOVAL_SECONDS = 60.0
+"""How often old segments are looked for."""
 
 
 class Keeper:
     """A folder of segments. The active one is touched in one thread alone, closed ones in another.
+
+    Args:
+        folder: where the segments are; made with the first line.
+        prefix: what their names begin with.
+        config: when a segment is closed.
+        retention: when a closed one is removed.
+        learn: see `ActiveSegment`.
 
     Attributes:
         folder: where the segments are.
@@ -31,14 +41,15 @@ class Keeper:
         writing: the thread that appends.
     """
 
-    def __init__(self, folder: Path, prefix: str, config: EventLogConfig, learn: Learn) -> None:
+    def __init__(self, folder: Path, prefix: str, config: EventLogConfig, retention: Retention, learn: Learn) -> None:
         self.folder = folder
         self.active = ActiveSegment(folder, prefix, learn)
         self.writing = ThreadPoolExecutor(1, f"{prefix}-write")
         self._tending = ThreadPoolExecutor(1, f"{prefix}-tend")
-        self._packing: Future[None] | None = None
+        self._tended: Future[None] | None = None
         self._config = config
-        self._not_before = 0.0
+        self._retention = retention
+        self._not_before = self._removal_due = 0.0
 
     def append(self, data: bytes, *, durable: bool) -> None:
         """Append whole lines, within ``active.held()``; close the segment where that makes it too large.
@@ -50,14 +61,16 @@ class Keeper:
         self._guarded("be closed", self._end_if_due)
 
     async def tick(self, catch_up: Callable[[], None]) -> None:
-        """Close the segment where it is old, and compress closed ones beside; never raises, call it every second.
+        """Close the segment where it is old; compress closed ones, and remove old ones, beside. Never raises.
+
+        Call it every second.
 
         Args:
             catch_up: called in the writing thread with the active segment held.
         """
         await asyncio.wrap_future(self.writing.submit(self._guarded, "be closed", self._look, catch_up))
-        if self._packing is None or self._packing.done():
-            self._packing = self._tending.submit(self._guarded, "be compressed", self._pack)
+        if self._tended is None or self._tended.done():
+            self._tended = self._tending.submit(self._tend)
 
     async def erase(self, session_ids: Iterable[Id]) -> dict[str, int]:
         """See `erasing.erase`."""
@@ -80,6 +93,16 @@ class Keeper:
     def _end_if_due(self) -> None:
         if self.active.is_due(self._config.segment_bytes, self._config.segment_seconds):
             self.active.end_segment()
+
+    def _tend(self) -> None:
+        # Removing comes first: it is what makes room on a full disk.
+        self._guarded("be removed", self._remove)
+        self._guarded("be compressed", self._pack)
+
+    def _remove(self) -> None:
+        if time.monotonic() >= self._removal_due:
+            self._removal_due = time.monotonic() + REMOVAL_SECONDS
+            remove_old(self.folder, self._retention)
 
     def _pack(self) -> None:
         if time.monotonic() >= self._not_before:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nextcart.disk import sync
+from nextcart.disk import FOR_ITS_OWNER, make_private, sync
 
 
 class FileLock:
@@ -73,8 +73,8 @@ class FileLock:
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         try:
-            return os.open(self._path, flags, 0o666)
+            return os.open(self._path, flags, FOR_ITS_OWNER)
         except FileNotFoundError:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_private(self._path.parent)
             sync(self._path.parent.parent)
-        return os.open(self._path, flags, 0o666)
+        return os.open(self._path, flags, FOR_ITS_OWNER)

@@ -14,6 +14,7 @@ from nextcart.errors import LogBusy, LogFull, LogUnavailable, UnreadableInput
 from nextcart.serving.event_log.keeper import Keeper
 from nextcart.serving.event_log.known_ids import KnownIds
 from nextcart.serving.event_log.lines import LoggedEvent, event_ids, event_line
+from nextcart.serving.event_log.retention import DAY_SECONDS, Retention
 from nextcart.serving.event_log.segments import closed, read
 from nextcart.types import Id
 
@@ -55,7 +56,8 @@ class EventLog:
         self._on_commit = on_commit
         self._known = KnownIds(config.remembered_ids)
         self._is_recalled = False
-        self._keeper = Keeper(folder, "events", config, lambda lines: self._known.add(event_ids(lines)))
+        retention = Retention(config.keep_days * DAY_SECONDS)
+        self._keeper = Keeper(folder, "events", config, retention, lambda lines: self._known.add(event_ids(lines)))
         self._waiting: list[_Waiting] = []
         self._is_committing = False
         self._idle = asyncio.Event()
@@ -91,7 +93,10 @@ class EventLog:
         return await caller
 
     async def tick(self) -> None:
-        """Upkeep: learn what other workers wrote, close the segment where it is old, compress; call it every second."""
+        """Upkeep: learn what other workers wrote, close the segment where it is old, compress, remove old ones.
+
+        Call it every second.
+        """
         await self._keeper.tick(self._recall)
 
     async def erase(self, session_ids: Iterable[Id]) -> dict[str, int]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 
-from nextcart.disk import sync
+from nextcart.disk import FOR_ITS_OWNER, sync
 from nextcart.serving.event_log.locks import FileLock
 from nextcart.serving.event_log.segments import PACKED, PLAIN, Segment, closed, read, segments
 
@@ -31,7 +32,7 @@ def pack_all(folder: Path) -> int:
             return 0
         plain = [segment for segment in closed(folder) if segment.ending == PLAIN]
         for segment in plain:
-            replace(segment.ended(PACKED), read(segment))
+            replace(segment.ended(PACKED), read(segment), segment.written_ns)
             segment.path.unlink()
         return len(plain)
 
@@ -54,21 +55,23 @@ def changing(folder: Path, *, wait: bool) -> Iterator[bool]:
         lock.close()
 
 
-def replace(segment: Segment, chunks: Iterable[bytes]) -> None:
-    """Write a closed segment beside, then put it under its name; whole or not at all.
+def replace(segment: Segment, chunks: Iterable[bytes], written_ns: int) -> None:
+    """Write a closed segment beside, then put it under its name; whole or not at all, and no younger than it was.
 
     Raises:
         OSError: it cannot be written.
     """
     beside = segment.folder / f"{segment.stem}{_BESIDE}"
     try:
-        with beside.open("wb") as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        with os.fdopen(os.open(beside, flags, FOR_ITS_OWNER), "wb") as file:
             if segment.ending == PACKED:
                 with pa.CompressedOutputStream(file, "zstd") as packed:
                     for chunk in chunks:
                         packed.write(chunk)
             else:
                 file.writelines(chunks)
+        os.utime(beside, ns=(written_ns, written_ns))
         sync(beside)
         beside.rename(segment.path)
     except BaseException:

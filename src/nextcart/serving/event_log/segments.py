@@ -56,6 +56,11 @@ class Segment(NamedTuple):
         """Unix seconds when it was begun."""
         return datetime.strptime(self.stamp, _STAMP).replace(tzinfo=UTC).timestamp()
 
+    @property
+    def written_ns(self) -> int:
+        """Unix nanoseconds of its last line, or shortly after."""
+        return self.path.stat().st_mtime_ns
+
     def ended(self, ending: str) -> Segment:
         """The same segment in another form."""
         return self._replace(ending=ending)

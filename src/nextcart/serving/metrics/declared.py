@@ -62,6 +62,11 @@ ITEMS = Declaration(
     "nextcart_recommended_items_total", "Items given out, once for each source that brought them.", labels=("source",)
 )
 FALLBACKS = Declaration("nextcart_fallbacks_total", "Lists of top sellers only, by the reason.", labels=("reason",))
+WRONG_IDS = Declaration(
+    "nextcart_wrong_ids_total",
+    "Requests whose item ids are strings where the shop's are integers, or the other way, by the field.",
+    labels=("field",),
+)
 STORE_TIME = Declaration(
     "nextcart_session_store_duration_seconds",
     "Time that the session store took to answer.",
@@ -115,7 +120,7 @@ ONLINE_RANKS = Declaration(
 DECLARED = {
     metric.name: metric
     for metric in (
-        *(REQUESTS, REQUEST_TIME, RATE_LIMITED, RECOMMENDATIONS, ITEMS, FALLBACKS),
+        *(REQUESTS, REQUEST_TIME, RATE_LIMITED, RECOMMENDATIONS, ITEMS, FALLBACKS, WRONG_IDS),
         *(STORE_TIME, STORE_ERRORS, BREAKER_OPEN, LOG_LAG, COMMIT_TIME, EVENTS, EXPOSURES_DROPPED),
         *(MODEL_INFO, SWAPS, SWAP_TIME, RULES_VERSION, ONLINE_EVENTS, ONLINE_HITS, ONLINE_RANKS),
     )

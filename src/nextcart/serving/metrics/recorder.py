@@ -56,6 +56,7 @@ class Answered(Struct, frozen=True, gc=False):
         seconds: wall time from the request's head to the answer.
         request_id: what the answer's ``X-Request-ID`` says.
         served: the lists that were given out: none, one, or those of a batch.
+        failure: of a status of 500 or more, why, in the server's own words; empty where the log has it already.
     """
 
     route: str
@@ -63,6 +64,7 @@ class Answered(Struct, frozen=True, gc=False):
     seconds: float
     request_id: str = ""
     served: Sequence[Served] = ()
+    failure: str = ""
 
 
 Observer = Callable[[Answered], None]

@@ -16,6 +16,7 @@ from nextcart.serving.app import Api, create_app
 from nextcart.serving.logs import configure_logs
 from nextcart.serving.processes.running import run_server, stopped_by_signal
 from nextcart.serving.services import open_services
+from nextcart.serving.state import tell_of_state
 from nextcart.serving.versions.live import LiveModel
 from nextcart.serving.versions.loading import load_version
 from nextcart.serving.versions.watch import FollowingModel
@@ -50,16 +51,22 @@ def serve(settings: Settings, models_root: Path, version: str | None = None) -> 
         configure_logs(settings.logs)
         address, port = listener.getsockname()[:2]
         host = f"[{address}]" if ":" in address else address
-        log.info("serving version %s on http://%s:%d (see /docs)", name, host, port)
-        if not keys:
-            log.info("no keys: events, rules and erasing are closed until %s names some", ENV)
+        tell_of_state(settings.serving.state)
+
+        def started() -> None:
+            log.info("serving version %s on http://%s:%d (see /docs)", name, host, port)
+            if not keys:
+                log.info("no keys: events, rules and erasing are closed until %s names some", ENV)
+
         pinned = name if version is not None else None
         if settings.serving.workers > 1:
             from nextcart.serving.processes.workers import supervise
 
+            started()
             supervise(settings, models_root, pinned, listener)
         else:
             app, live = build_app(settings, repository, pinned)
+            started()
             run_server(app, live, settings, listener)
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +18,7 @@ from nextcart.errors import RunFailed
 from nextcart.serving.processes.accepting import AWAY, Board
 from nextcart.serving.processes.running import SHUTDOWN_SECONDS
 from nextcart.serving.processes.worker import CANNOT_START, RELOAD, Orders
+from nextcart.serving.run_folder import run_folder
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +39,11 @@ def supervise(settings: Settings, models_root: Path, version: str | None, listen
     Raises:
         RunFailed: the workers cannot start with these settings.
     """
-    folder = Path(tempfile.mkdtemp(prefix="nextcart-serve-"))
-    try:
+    with run_folder() as folder:
         count = settings.serving.workers
         board = Board.create(folder / "board", count)
 
-        def start(place: int, *, patient: bool) -> subprocess.Popen[bytes]:
+        def start(place: int) -> subprocess.Popen[bytes]:
             board.put(place, AWAY)
             orders = Orders(
                 settings=settings,
@@ -54,15 +52,12 @@ def supervise(settings: Settings, models_root: Path, version: str | None, listen
                 listener=listener.fileno(),
                 board=folder / "board",
                 place=place,
-                patient=patient,
                 metrics=folder / "metrics",
             )
             return _start(orders)
 
         with _signals() as signals:
             Supervisor(count, start, lambda place: board.put(place, AWAY)).run(signals, listener)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Worker:
@@ -90,20 +85,19 @@ class Supervisor:
 
     Args:
         count: how many.
-        start: starts the worker of a place; `patient`: others answer already.
+        start: starts the worker of a place.
         forget: is told the place of a worker that is gone.
     """
 
     def __init__(
         self,
         count: int,
-        start: Callable[..., subprocess.Popen[bytes]],
+        start: Callable[[int], subprocess.Popen[bytes]],
         forget: Callable[[int], None],
     ) -> None:
         self._workers = [Worker(place) for place in range(count)]
         self._start = start
         self._forget = forget
-        self._first = True
 
     def run(self, signals: SimpleQueue[int], listener: socket.socket) -> None:
         """Watch until SIGTERM or SIGINT, then end all.
@@ -125,12 +119,11 @@ class Supervisor:
             return False
         for worker in self._workers:
             if worker.process is None and worker.due <= time.monotonic():
-                worker.process, worker.started = self._start(worker.place, patient=not self._first), time.monotonic()
+                worker.process, worker.started = self._start(worker.place), time.monotonic()
             elif worker.process is not None and worker.process.poll() is not None:
                 self._lost(worker, worker.process)
             elif worker.process is not None and sign == signal.SIGHUP:
                 _tell(worker.process, RELOAD)
-        self._first = False
         return True
 
     def _lost(self, worker: Worker, process: subprocess.Popen[bytes]) -> None:

@@ -60,7 +60,7 @@ class AdminRoutes:
         await self._services.live.reload()
         return answer(health_of(self._services))
 
-    async def erase(self, call: Call) -> Answer:
+    async def erase_session(self, call: Call) -> Answer:
         """Forget a session: in the session store and the event log now, in the event store and models later.
 
         The receipt says where the session was found, and when it will be gone.

@@ -49,7 +49,7 @@ class EventRoutes:
         self._raw = msgspec.json.Decoder(_RawEvents)
         self._raw_alone = msgspec.json.Decoder(_RawEventsAlone)
 
-    async def take(self, call: Call) -> Answer:
+    async def post_events(self, call: Call) -> Answer:
         """Keep events as they happen: one, or a list of them.
 
         202 says that the accepted ones are on disk, and are part of their sessions from now on. An event that is not

@@ -13,12 +13,12 @@ class HealthRoutes:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def is_live(self, call: Call) -> Answer:
+    async def live(self, call: Call) -> Answer:
         """200 as long as the process answers at all; says nothing of the model."""
         del call
         return answer(HealthResponse("live"))
 
-    async def is_ready(self, call: Call) -> Answer:
+    async def ready(self, call: Call) -> Answer:
         """200 once a version is loaded and warm; before, and where loading failed, 503 with the reason.
 
         `refused` names what was promoted, or set as rules, but would not go live: what was there before goes on.

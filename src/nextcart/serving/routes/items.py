@@ -25,6 +25,7 @@ from nextcart.serving.schemas import (
 from nextcart.serving.scoring import known_rows, unpack
 from nextcart.serving.services import Services
 from nextcart.serving.versions.live import LiveVersion
+from nextcart.serving.wrong_ids import WrongIds
 from nextcart.types import Id, IdType, Int32s, Ranked
 
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
@@ -37,6 +38,7 @@ class ItemRoutes:
         self._live = services.live
         self._rules = services.rules
         self._config = services.settings.serving
+        self._wrong_ids = WrongIds(services.metrics)
         self._basket = msgspec.json.Decoder(BasketRequest)
 
     async def top_sellers(self, call: Call) -> Answer:
@@ -76,6 +78,7 @@ class ItemRoutes:
         ]
         if errors:
             raise invalid(*errors)
+        self._wrong_ids.in_basket(basket, _id_type(version), call.request_id)
         banned = known_rows(version.recommender.vocabulary, basket.exclude)
         return self._complements(version, basket.items, basket.limit, banned)
 

@@ -24,6 +24,7 @@ from nextcart.serving.schemas import (
 from nextcart.serving.scoring import Scored, score
 from nextcart.serving.services import Services
 from nextcart.serving.versions.live import LiveVersion
+from nextcart.serving.wrong_ids import WrongIds
 
 AT_ONCE = 16
 """Requests of a batch that are scored before other connections get their turn."""
@@ -39,6 +40,7 @@ class RecommendRoutes:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._rounds = Rounds(services.rules)
+        self._wrong_ids = WrongIds(services.metrics)
         self._config = services.settings.serving
         self._one = msgspec.json.Decoder(RecommendRequest)
         self._many = msgspec.json.Decoder(BatchRequest)
@@ -144,6 +146,7 @@ class RecommendRoutes:
     def _tell(self, call: Call, asked: RecommendRequest, version: LiveVersion, request_id: str, scored: Scored) -> None:
         """Keep what was shown, and count it."""
         self._services.following.shown(asked, version, request_id, scored)
+        self._wrong_ids.in_request(asked, version.recommender.vocabulary.id_type, request_id)
         model = asked.model or version.recommender.default_model
         call.served.append(Served(version.name, model, asked.objective, scored.sources, scored.fallback))
 

@@ -40,13 +40,13 @@ def route_table(services: Services) -> list[Route]:
 def _recommend(services: Services) -> list[Route]:
     recommend = RecommendRoutes(services)
     rows = (
-        ("/v1/recommend", recommend.recommend, RecommendRequest, RecommendResponse),
-        ("/v1/recommend/batch", recommend.recommend_batch, BatchRequest, BatchResponse),
-        ("/recommend", recommend.recommend_plain, RecommendRequest, PlainResponse),
+        ("/v1/recommend", recommend.recommend, RecommendRequest, RecommendResponse, recommend.recommend_quickly),
+        ("/v1/recommend/batch", recommend.recommend_batch, BatchRequest, BatchResponse, None),
+        ("/recommend", recommend.recommend_plain, RecommendRequest, PlainResponse, None),
     )
     return [
-        Route("POST", path, handler, "read", "recommend", body=body, answers=answers, problems=READ_BODY)
-        for path, handler, body, answers in rows
+        Route("POST", path, handler, "read", "recommend", body=body, answers=answers, problems=READ_BODY, quick=quick)
+        for path, handler, body, answers, quick in rows
     ]
 
 
@@ -75,13 +75,12 @@ def _items(services: Services) -> list[Route]:
 
 
 def _events(services: Services) -> list[Route]:
-    take = EventRoutes(services).take
-    erase = AdminRoutes(services).erase
+    events, admin = EventRoutes(services), AdminRoutes(services)
     return [
         Route(
             "POST",
             "/v1/events",
-            take,
+            events.post_events,
             "events",
             "events",
             body=EventsRequest,
@@ -89,7 +88,15 @@ def _events(services: Services) -> list[Route]:
             status=202,
             problems=READ_BODY,
         ),
-        Route("DELETE", "/v1/sessions/{session_id}", erase, "admin", "events", answers=Receipt, problems=(503,)),
+        Route(
+            "DELETE",
+            "/v1/sessions/{session_id}",
+            admin.erase_session,
+            "admin",
+            "events",
+            answers=Receipt,
+            problems=(503,),
+        ),
     ]
 
 
@@ -111,8 +118,8 @@ def _admin(services: Services) -> list[Route]:
 def _health(services: Services) -> list[Route]:
     health = HealthRoutes(services)
     return [
-        Route("GET", "/health/live", health.is_live, None, "health", answers=HealthResponse),
-        Route("GET", "/health/ready", health.is_ready, None, "health", answers=HealthResponse, problems=(503,)),
+        Route("GET", "/health/live", health.live, None, "health", answers=HealthResponse),
+        Route("GET", "/health/ready", health.ready, None, "health", answers=HealthResponse, problems=(503,)),
         Route("GET", "/metrics", health.metrics, None, "health", texts=("text/plain", "application/openmetrics-text")),
         Route("GET", "/v1/model", health.model, "read", "health", problems=(503,)),
     ]

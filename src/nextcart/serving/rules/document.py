@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -15,6 +14,8 @@ from nextcart.types import Id, IdType
 
 MAX_IDS = 1_000_000
 """Of all three lists together."""
+LEAST_FACTOR, MOST_FACTOR = 1e-6, 1e6
+"""A boost beyond moves an item no further: lists are shorter than that."""
 
 
 class RulesRefused(InputError):
@@ -50,7 +51,12 @@ class Boost(Struct, frozen=True, forbid_unknown_fields=True):
 
     aid: ItemId
     factor: Annotated[
-        float, Meta(gt=0, description="Divides the item's place among twice the limit: 2 raises, 0.5 lowers.")
+        float,
+        Meta(
+            ge=LEAST_FACTOR,
+            le=MOST_FACTOR,
+            description="Divides the item's place among twice the limit: 2 raises, 0.5 lowers.",
+        ),
     ]
 
 
@@ -107,8 +113,9 @@ def check(rules: Rules, id_type: IdType | None) -> None:
             reason = f"{pin.position} is taken by pin[{other}] already; give each pin a position of its own"
             raise RulesRefused(f"pin[{place}].position", reason)
     for place, boost in enumerate(rules.boost):
-        if not (math.isfinite(boost.factor) and boost.factor > 0):
-            raise RulesRefused(f"boost[{place}].factor", f"is {boost.factor}; give a number above 0")
+        if not LEAST_FACTOR <= boost.factor <= MOST_FACTOR:
+            reason = f"is {boost.factor}; give a number from {LEAST_FACTOR} to {MOST_FACTOR}"
+            raise RulesRefused(f"boost[{place}].factor", reason)
     for name, ids in (("pin", [pin.aid for pin in rules.pin]), ("boost", [boost.aid for boost in rules.boost])):
         _check_distinct(name, ids)
     if id_type is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from nextcart.disk import make_private
 from nextcart.repository.artifacts import locked, write_whole
 from nextcart.serving.rules.document import Rules, RulesRefused
 
@@ -38,7 +39,7 @@ class RulesFiles:
         """What changes with the document: when it was written, its size and its inode; None where there is none."""
         try:
             facts = self.file.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         return facts.st_mtime_ns, facts.st_size, facts.st_ino
 
@@ -59,13 +60,13 @@ class RulesFiles:
                 if os.fstat(stream.fileno()).st_size > MAX_BYTES:
                     raise RulesRefused("", f"larger than {MAX_BYTES >> 20} MiB; leave out what no longer sells")
                 return stream.read()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold the lock under which documents are written; waits for whoever has it."""
-        self.file.parent.mkdir(parents=True, exist_ok=True)
+        make_private(self.file.parent)
         with locked(self.file.with_name(f".{RULES_FILE}.lock")):
             yield
 
@@ -77,7 +78,7 @@ class RulesFiles:
 
     def keep(self, version: int, data: bytes) -> None:
         """Add a document that was taken to the history, once, and let the oldest go; callers hold the lock."""
-        self._history.mkdir(parents=True, exist_ok=True)
+        make_private(self._history)
         name, number = f"rules-{version:06}", 1
         file = self._history / f"{name}.json"
         while file.is_file():

@@ -47,6 +47,7 @@ class LiveRules:
         self._in_force = _InForce(NO_RULES, None)
         self._signature: Signature | None = None
         self._data: bytes | None = None
+        self._is_unread = False
         self._id_type: IdType | None = None
         self._served: WeakSet[Recommender] = WeakSet()
         self.refused: str | None = None
@@ -80,9 +81,16 @@ class LiveRules:
     def poll(self) -> bool:
         """Take the file's document where it has changed; whether it was taken."""
         with self._lock:
-            signature = self._files.signature()
-            is_known = signature == self._signature if signature is not None else self._data is None
-            return not is_known and self._take(signature)
+            try:
+                signature = self._files.signature()
+                if self._is_known(signature):
+                    return False
+                data = self._files.read()
+            except (RulesRefused, OSError) as error:
+                self._is_unread = True
+                self._refuse(f"{error}; the rules of version {self.document.version} go on")
+                return False
+            return self._take(signature, data)
 
     def replace(self, rules: Rules, expected_version: int) -> Rules:
         """Put other rules in force, in the other workers as soon as they poll.
@@ -133,17 +141,21 @@ class LiveRules:
             self._put_in_force(rules)
             return rules
 
-    def _take(self, signature: Signature | None) -> bool:
+    def _is_known(self, signature: Signature | None) -> bool:
+        if self._is_unread:
+            return False
+        return signature == self._signature if signature is not None else self._data is None
+
+    def _take(self, signature: Signature | None, data: bytes | None) -> bool:
+        # A file of this moment may change again without a sign.
+        self._signature = signature if self._files.is_settled(signature) else None
+        if data == self._data and not self._is_unread:
+            return False
+        self._data, self._is_unread = data, False
         try:
-            data = self._files.read()
-            # A file of this moment may change again without a sign, and what cannot be read now may be in a moment.
-            self._signature = signature if self._files.is_settled(signature) else None
-            if data == self._data:
-                return False
-            self._data = data
             rules = NO_RULES if data is None else parse(data)
             check(rules, self._id_type)
-        except (RulesRefused, OSError) as error:
+        except RulesRefused as error:
             self._refuse(f"{error}; the rules of version {self.document.version} go on")
             return False
         self._say(rules)

@@ -109,6 +109,18 @@ def test_what_is_left_is_what_a_plain_filter_leaves(
     assert sum(removed.values()) == len(everything) - len(left)
 
 
+@pytest.mark.parametrize("ended", [False, True])
+def test_what_a_process_left_that_was_killed_while_writing_anew_is_erased_too(folder: Path, ended: bool) -> None:
+    fill(folder, "b")
+    copy = folder / ".rewritten"
+    copy.write_bytes(event_line(click("a"), 1))
+    if not ended:
+        with_log(folder, lambda log: log.append([click("b")]))
+        copy.write_bytes(event_line(click("a"), 1))
+    assert erase(folder, ["a"]) == {}
+    assert not copy.exists()
+
+
 def test_a_damaged_segment_stops_an_erasure_with_its_name(folder: Path) -> None:
     fill(folder, "a", pack=True)
     (path,) = folder.glob("*.zst")

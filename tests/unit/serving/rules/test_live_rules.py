@@ -13,6 +13,7 @@ from nextcart.models.rules import RowRules
 from nextcart.models.top_sellers import TopSellers
 from nextcart.models.vocabulary import Vocabulary
 from nextcart.serving.rules import Boost, LiveRules, Pin, Rules, RulesConflict, RulesNotKept, RulesRefused, live
+from nextcart.serving.rules.document import NO_RULES
 from nextcart.serving.rules.files import KEPT, RulesFiles
 
 
@@ -280,6 +281,31 @@ def test_a_disk_that_takes_nothing_is_said_and_the_old_rules_go_on(tmp_path, mon
     with pytest.raises(RulesNotKept, match=r"No space left on device.*make room"):
         rules.replace(Rules(0, [20]), 1)
     assert rules.document == Rules(1, [10])
+
+
+def test_a_folder_that_may_not_be_read_is_said_and_stops_nothing(tmp_path, monkeypatch):
+    rules = LiveRules(tmp_path)
+    rules.replace(Rules(0, [10]), 0)
+
+    def refuse(files):
+        raise PermissionError(13, "Permission denied", str(files.file))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RulesFiles, "signature", refuse)
+        for worker in (rules, LiveRules(tmp_path)):
+            assert worker.poll() is False
+            assert "Permission denied" in worker.refused
+    assert rules.document == Rules(1, [10])
+    rules.poll()
+    assert rules.refused is None
+
+
+def test_a_file_in_the_place_of_the_folder_holds_no_rules(tmp_path):
+    (tmp_path / "state").touch()
+    rules = LiveRules(tmp_path / "state")
+    assert (rules.document, rules.refused) == (NO_RULES, None)
+    with pytest.raises(RulesNotKept):
+        rules.replace(Rules(0, [10]), 0)
 
 
 def test_a_history_that_cannot_be_written_stops_no_change(tmp_path, caplog):
