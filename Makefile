@@ -29,9 +29,10 @@ demo: $(STAMP) ## raw events to a promoted version, on real purchases
 	@$(BIN)/nextcart demo
 
 # A file's tests share what is dear to make, so they stay together; files go in their order, the dearest of them first.
+# Bytecode is kept whatever the environment says: hundreds of processes are started.
 test: $(STAMP) $(SPARK_STAMP) lint ## lint, then every test, against real services
 	@scripts/system-packages.sh chromium default-jre-headless:java openssl prometheus redis-server
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP) $(SPARK_STAMP) ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -32,7 +32,7 @@ def environment() -> dict[str, str]:
     """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("NEXTCART__")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    less = {"NEXTCART__MODELS__RANKER__MAX_QUESTIONS": "800", "NEXTCART__MODELS__RANKER__FOLDS": "2"}
+    less = {"NEXTCART__MODELS__RANKER__MAX_QUESTIONS": "1500", "NEXTCART__MODELS__RANKER__FOLDS": "2"}
     return kept | less | {"PATH": path, "PYTHONWARNINGS": "error"}
 
 

@@ -39,6 +39,6 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Workp
 
 
 def go_the_whole_way(folder: Path) -> None:
-    nextcart("synth", "--scale", "0.1", "--seed", "7", "--output", LOG, cwd=folder)
-    for command in (("ingest", LOG), ("split",), ("train",), ("promote",)):
+    synth = ("synth", "--scale", "0.1", "--seed", "7", "--output", LOG)
+    for command in (synth, ("ingest", LOG), ("split",), ("train",), ("promote",)):
         nextcart(*command, cwd=folder)

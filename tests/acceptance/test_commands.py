@@ -50,7 +50,7 @@ def test_help_has_an_example_and_explains_every_option(command: str, tmp_path: P
 
 
 def test_the_version_needs_no_command(tmp_path: Path) -> None:
-    assert nextcart("--version", cwd=tmp_path).stdout == f"nextcart {version('nextcart')}\n"
+    assert nextcart("--version", cwd=tmp_path, interpreter=True).stdout == f"nextcart {version('nextcart')}\n"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_json_is_one_object_on_stdout(workplace: Workplace, tmp_path: Path) -> N
     assert (tmp_path / "page.html").stat().st_size > 100_000
     assert as_json("split", cwd=where)["already_there"] is True
     assert "nothing written: the store was already split so" in nextcart("split", cwd=where).stdout
-    assert set(as_json("models", cwd=where)["aliases"]) == {"production", "previous", "candidate"}
+    assert set(as_json("models", cwd=where, interpreter=True)["aliases"]) == {"production", "previous", "candidate"}
     assert as_json("promote", cwd=where)["production"]
 
 

@@ -39,6 +39,6 @@ def test_on_a_synthetic_shop_all_event_types_are_there(tmp_path: Path) -> None:
 
 
 def test_on_a_file_of_ones_own(workplace: Workplace, tmp_path: Path) -> None:
-    text = nextcart("demo", "--data", workplace.log, cwd=tmp_path).stdout
+    text = nextcart("demo", "--data", workplace.log, cwd=tmp_path, interpreter=True).stdout
     assert re.findall(r"^\$ nextcart (\w+)", text, re.MULTILINE) == list(STEPS)
     assert len([*tmp_path.glob("var/demo/own-shop-*/profile.html")]) == 1

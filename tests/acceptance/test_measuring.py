@@ -59,7 +59,7 @@ def test_the_tables_show_every_protocol(measured: Path) -> None:
 
 
 def test_two_versions_differ_by_what_one_of_them_lacks(measured: Path) -> None:
-    found = as_json("compare", "production", "candidate", cwd=measured)["comparisons"]
+    found = as_json("compare", "production", "candidate", cwd=measured, interpreter=True)["comparisons"]
     assert [each["protocol"] for each in found] == PROTOCOLS
     (clicks,) = (each for each in found if each["protocol"] == "next_click")
     better = {(each["first_model"], each["figure"]): each["better"] for each in clicks["differences"]}

@@ -25,7 +25,7 @@ def measured(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def test_the_report_draws_every_chart(measured: Path, tmp_path: Path) -> None:
-    done = nextcart("report", "--output", "out/report.html", "--limit", "60", cwd=measured)
+    done = nextcart("report", "--output", "out/report.html", "--limit", "60", cwd=measured, interpreter=True)
     assert "looked at 60 sessions of val_split, " in done.stdout
     html = (measured / "out" / "report.html").read_text(encoding="utf-8")
     dom, complaints = render(f"file://{measured / 'out' / 'report.html'}", tmp_path / "browser")

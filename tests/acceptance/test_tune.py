@@ -43,7 +43,8 @@ def test_a_missing_optuna_is_said_with_the_remedy(workplace: Workplace) -> None:
 def test_tuning_says_what_it_gained_and_the_file_trains(workplace: Workplace, tmp_path: Path) -> None:
     nextcart("synth", "--scale", "0.2", "--output", "shop.jsonl", cwd=tmp_path)
     nextcart("ingest", "shop.jsonl", cwd=tmp_path)
-    done = nextcart("tune", "--only", "covisitation", "--trials", "3", "--output", "found.toml", cwd=tmp_path)
+    tune = ("tune", "--only", "covisitation", "--trials", "3", "--output", "found.toml")
+    done = nextcart(*tune, cwd=tmp_path, interpreter=True)
     assert "covisitation" in done.stdout
     assert "found.toml" in done.stdout
     assert "tuning covisitation: 3 of 3" in done.stderr

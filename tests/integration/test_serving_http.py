@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 import pytest
 
-from nextcart.config import ServingConfig, Settings
+from nextcart.config import ServingConfig, SessionsConfig, Settings
 from nextcart.errors import InputError, VersionMissing
 from nextcart.events.schema import Event, Session
 from nextcart.models.fitting import MODEL_NAMES
@@ -277,6 +277,25 @@ def test_told_to_stop_at_once_it_leaves_with_0(tmp_path: Path) -> None:
     left = stop(server)
     assert server.process.returncode == 0
     assert "Traceback" not in left
+
+
+def test_a_state_folder_that_cannot_be_written_is_said_before_the_service_is(tmp_path: Path) -> None:
+    publish(fit("int64"), tmp_path)
+    (tmp_path / "state").touch()
+    server = start(tmp_path, Settings())
+    try:
+        server.wait_until(200)
+    finally:
+        left = stop(server)
+    assert "Traceback" not in left
+    assert f"{tmp_path}/state: cannot be written" in left
+
+
+def test_settings_that_cannot_be_end_it_before_it_says_that_it_serves(tmp_path: Path) -> None:
+    publish(fit("int64"), tmp_path)
+    with pytest.raises(AssertionError, match="set it too") as failed:
+        start(tmp_path, Settings(sessions=SessionsConfig(redis_cluster=True)))
+    assert "serving version" not in str(failed.value)
 
 
 def test_serving_what_is_not_there_fails_at_once(tmp_path: Path) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pytest
 
 from nextcart.models.recommender import Recommender
 from nextcart.repository.repository import Repository
-from tests.running import as_json, environment, nextcart
+from tests.running import as_json, killed, nextcart
 
 MOMENTS = 10
 
@@ -20,7 +18,7 @@ MOMENTS = 10
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kill")
-    nextcart("synth", "--scale", "0.2", "--output", "shop.jsonl", cwd=folder)
+    nextcart("synth", "--scale", "0.1", "--output", "shop.jsonl", cwd=folder)
     nextcart("ingest", "shop.jsonl", cwd=folder)
     return folder
 
@@ -35,31 +33,19 @@ def test_killed_at_random_moments_nothing_is_half_there(shop: Path) -> None:
     seconds = time.monotonic() - began
     repository = Repository(shop / "var/models")
     moments = random.Random(20261124)
-    killed = 0
+    kills = 0
     for run in range(3 * MOMENTS):
-        if killed == MOMENTS:
+        if kills == MOMENTS:
             break
         # Every other run goes on from what the one before left, and is over sooner.
-        process = subprocess.Popen(
-            [sys.executable, "-m", "nextcart", "train", *(["--fresh"] if run % 2 else [])],
-            cwd=shop,
-            env=environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        # Most of the run is start-up and training; half the kills are aimed at its end, where the version is published.
+        # Most of the run is training; half the kills are aimed at its end, where the version is published.
         share = moments.uniform(0.0, 1.0) if moments.random() < 0.5 else moments.uniform(0.8, 1.05)
-        try:
-            process.wait(share * seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            killed += 1
-        process.wait()
+        kills += killed("train", *(["--fresh"] if run % 2 else []), cwd=shop, after=share * seconds)
         assert repository.aliases().production == first
         assert repository.broken() == []
         for manifest in repository.versions():
             Recommender.load(repository.folder(manifest.version))
-    assert killed == MOMENTS
+    assert kills == MOMENTS
     last = as_json("train", cwd=shop)["version"]
     assert repository.aliases().candidate == last
     assert not list((shop / "var/models").glob(".staging-*"))
