@@ -124,9 +124,10 @@ def two_hop(lists: Neighbours, width: int) -> dict[int, dict[int, float]]:
 
 
 def bought_together(sessions: Iterable[Session], config: BoughtTogetherConfig) -> dict[int, dict[int, float]]:
-    """For each item a: (n(a, b) + shrinkage * p(b)) / (n(a) + shrinkage) / p(b) ** power over carts and orders.
+    """For each item a: (n(a, b) + shrinkage * w * p(b)) / (n(a) + shrinkage) / p(b) ** power over carts and orders.
 
-    n(a, b) counts each basket as 1 / (its distinct items - 1) ** size_power.
+    n(a, b) counts each basket as 1 / (its distinct items - 1) ** size_power, and w is the mean of that. What stands in
+    so many baskets that ``shrinkage`` of them are expected to hold it goes with every item.
     """
     baskets = [[event for event in session if event.type in (CARTS, ORDERS)] for session in sessions]
     baskets = [basket[-config.max_basket_events :] for basket in baskets if basket]
@@ -141,16 +142,27 @@ def bought_together(sessions: Iterable[Session], config: BoughtTogetherConfig) -
             (a.item, b.item)
             for a in basket
             for b in basket
-            if a.item != b.item and abs(a.ts - b.ts) <= config.window_hours * HOUR_MS
+            if a.item != b.item and (not config.window_hours or abs(a.ts - b.ts) <= config.window_hours * HOUR_MS)
         }
         for pair in near:
             together[pair] += 1
             weight[pair] += 1 / (len(distinct) - 1) ** config.size_power
+    of_several = [size - 1 for basket in baskets if (size := len({event.item for event in basket})) > 1]
+    mean = sum(size**-config.size_power for size in of_several) / len(of_several) if of_several else 1.0
+    often = sorted(support, key=lambda item: (-support[item], item))
+    staples = [
+        item
+        for item in often
+        if support[item] >= config.shrinkage and config.shrinkage * support[item] >= config.min_support * len(baskets)
+    ]
+    for b in staples[: config.top_n]:
+        for a in support.keys() - {b}:
+            together[a, b] += config.min_support
     scores: dict[int, dict[int, float]] = defaultdict(dict)
     for (a, b), count in together.items():
         if count >= config.min_support:
             share = support[b] / len(baskets)
-            drawn = (weight[a, b] + config.shrinkage * share) / (support[a] + config.shrinkage)
+            drawn = (weight[a, b] + config.shrinkage * mean * share) / (support[a] + config.shrinkage)
             scores[a][b] = drawn / share**config.popularity_power
     return scores
 

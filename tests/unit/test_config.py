@@ -55,10 +55,10 @@ DESIGNED = {
         },
     },
     "bought_together": {
-        "window_hours": 336.0,
+        "window_hours": 0.0,
         "min_support": 1,
-        "shrinkage": 10.0,
-        "size_power": 0.5,
+        "shrinkage": 15.0,
+        "size_power": 0.35,
         "popularity_power": 0.0,
         "max_basket_events": 200,
         "query_events": 10,
@@ -126,7 +126,7 @@ DESIGNED = {
         "loss": "lambdarank",
         "learning_rate": 0.1,
         "leaves": 15,
-        "max_trees": 150,
+        "max_trees": 200,
         "patience": 30,
         "stopping_share": 0.2,
         "min_leaf_rows": 50,
@@ -350,6 +350,19 @@ def test_the_same_holds_for_the_environment(monkeypatch):
     monkeypatch.setenv("NEXTCART__TRAINING__SEED", "1")
     monkeypatch.setenv("NEXTCART__TRAINING", "{")
     assert "NEXTCART__" in refusal()
+
+
+@pytest.mark.parametrize("variable", ["NEXTCART__ACCESS__CORS_ORIGINS", "nextcart__spark__conf", "NEXTCART__TRAINING"])
+def test_a_variable_that_should_be_json_is_named_with_the_remedy(monkeypatch, variable):
+    monkeypatch.setenv(variable, "https://shop.example")
+    message = refusal()
+    assert message.startswith(f"environment variable {variable}: ")
+    assert """write a list as '["a", "b"]'""" in message
+
+
+def test_origins_come_from_the_environment_as_json(monkeypatch):
+    monkeypatch.setenv("NEXTCART__ACCESS__CORS_ORIGINS", '["https://shop.example"]')
+    assert load_settings().access.cors_origins == ("https://shop.example",)
 
 
 @pytest.mark.parametrize("content", [b"[training\n", b"seed = \n", b"\xff\xfe"])

@@ -139,17 +139,18 @@ def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 class BoughtTogetherConfig(Section):
     """Complements: items carted or ordered in one session, scored by a shrunk conditional probability.
 
-    score(b | a) = (n(a, b) + shrinkage * p(b)) / (n(a) + shrinkage) / p(b) ** popularity_power, p(b) being the share of
-    baskets with b.
+    score(b | a) = (n(a, b) + shrinkage * w * p(b)) / (n(a) + shrinkage) / p(b) ** popularity_power, p(b) being the
+    share of baskets with b, and w what a pair counts on the mean of baskets of several items.
     """
 
-    window_hours: PositiveReal = 336.0
-    """Carts and orders further apart do not pair."""
+    window_hours: NotNegative = 0.0
+    """Carts and orders further apart do not pair; 0: any two of a session do."""
     min_support: Positive = 1
-    """Sessions that must hold a pair before it counts."""
-    shrinkage: NotNegative = 10.0
+    """Sessions that must hold a pair before it counts. What is expected in so many of any
+    ``shrinkage`` sessions, and known from as many, goes with everything: with the defaults what is in every 15th."""
+    shrinkage: NotNegative = 15.0
     """The share is drawn to that of all baskets as if by so many: a pair seen 3 times of 3 is not certain."""
-    size_power: Share = 0.5
+    size_power: Share = 0.35
     """A pair counts (distinct items of its basket - 1) ** -size_power: 1 lets each item of a basket give a whole vote,
     shared by the others; 0 counts every pair alike."""
     popularity_power: Share = 0.0
@@ -291,7 +292,7 @@ class RankerConfig(Section):
     """LightGBM's learning rate."""
     leaves: Annotated[int, Field(gt=1, le=1024)] = 15
     """Leaves of a tree."""
-    max_trees: Positive = 150
+    max_trees: Positive = 200
     """The most trees; fewer where the later part of the questions gains nothing by more."""
     patience: Positive = 30
     """Trees without gain after which no more are tried."""

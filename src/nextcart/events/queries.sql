@@ -320,36 +320,49 @@ bought as (
 support as (
     select aid, count(distinct session) as sessions from bought group by aid
 ),
+sizes as (
+    select session, count(distinct aid) as items from bought group by session
+),
 baskets as (
-    select count(distinct session) as sessions from bought
+    select
+        count(*) as sessions,
+        coalesce(avg(case when items > 1 then pow(items - 1, -$size_power) end), 1.0) as mean_weight
+    from sizes
+),
+items as (
+    select aid, count(*) as events from events where split = $split group by aid
+),
+staples as (
+    select support.aid, row_number() over (order by support.sessions desc, items.events desc, support.aid) as place
+    from support join items on items.aid = support.aid cross join baskets
+    where support.sessions >= $shrinkage and $shrinkage * support.sessions >= $min_support * baskets.sessions
 ),
 near as (
     select distinct a.session, a.aid, b.aid as neighbour
     from bought as a join bought as b on b.session = a.session
     where b.aid <> a.aid and abs(b.ts - a.ts) <= $window_ms
 ),
-sizes as (
-    select session, count(distinct aid) as items from bought group by session
+pairs as (
+    select near.aid, near.neighbour, pow(sizes.items - 1, -$size_power) as weight, 1 as seen
+    from near join sizes on sizes.session = near.session
+    union all
+    select support.aid, staples.aid as neighbour, 0.0 as weight, $min_support as seen
+    from support join staples on staples.aid <> support.aid
+    where staples.place <= $top_n
 ),
 together as (
-    select near.aid, near.neighbour, sum(pow(sizes.items - 1, -$size_power)) as weight
-    from near join sizes on sizes.session = near.session
-    group by near.aid, near.neighbour
-    having count(*) >= $min_support
+    select aid, neighbour, sum(weight) as weight from pairs group by aid, neighbour having sum(seen) >= $min_support
 ),
 scored as (
     select
         together.aid,
         together.neighbour,
-        (together.weight + $shrinkage * b.sessions / baskets.sessions) / (a.sessions + $shrinkage)
-            / pow(b.sessions::double / baskets.sessions, $popularity_power) as weight
+        (together.weight + $shrinkage * baskets.mean_weight * b.sessions / baskets.sessions)
+            / (a.sessions + $shrinkage) / pow(b.sessions::double / baskets.sessions, $popularity_power) as weight
     from together
         join support as a on a.aid = together.aid
         join support as b on b.aid = together.neighbour
         cross join baskets
-),
-items as (
-    select aid, count(*) as events from events where split = $split group by aid
 ),
 ranked as (
     select

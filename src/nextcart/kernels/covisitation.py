@@ -175,6 +175,8 @@ def basket_neighbours(
     positions: Int64s,
     support: Int64s,
     session_weights: Float64s,
+    mean_weight: float,
+    staples: Int32s,
     window_ms: float,
     min_support: int,
     shrinkage: float,
@@ -188,9 +190,11 @@ def basket_neighbours(
 
     A pair counts once a session, in whichever order, when its events are at most ``window_ms`` apart, and as much as
     ``session_weights`` (n_sessions,) says. With p(b) = n(b) / n_baskets,
-    score(b | a) = (n(a, b) + shrinkage * p(b)) / (n(a) + shrinkage) / p(b) ** popularity_power.
+    score(b | a) = (n(a, b) + shrinkage * mean_weight * p(b)) / (n(a) + shrinkage) / p(b) ** popularity_power.
+    Scored are pairs of ``min_support`` sessions, and ``staples`` with every item that stands in any session.
     """
     n_items = len(starts) - 1
+    drawn = shrinkage * mean_weight
     count = np.zeros(n_items, np.int32)
     weight = np.zeros(n_items, np.float64)
     counted_in = np.full(n_items, -1, np.int32)
@@ -212,13 +216,20 @@ def basket_neighbours(
                         count[b] += 1
                         weight[b] += session_weights[s]
                     j += direction
+        if support[a] > 0:
+            for b in staples:
+                if b != a:
+                    if count[b] == 0:
+                        touched[n_touched] = b
+                        n_touched += 1
+                    count[b] += min_support
         best_weights, best_items = out_weights[a], out_items[a]
         size = 0
         for i in range(n_touched):
             b = touched[i]
             if count[b] >= min_support:
                 share = support[b] / n_baskets
-                score = (weight[b] + shrinkage * share) / (support[a] + shrinkage) / share**popularity_power
+                score = (weight[b] + drawn * share) / (support[a] + shrinkage) / share**popularity_power
                 size = push(best_weights, best_items, size, np.float32(score), b)
             count[b] = 0
             weight[b] = 0.0

@@ -33,8 +33,10 @@ def score_forest(
         for r in range(len(rows)):
             node = root
             while node >= 0:
-                node = lefts[node] if rows[r, features[node]] <= thresholds[node] else rights[node]
-            total[r] += leaves[-1 - node]
+                # Unsigned, so that no index is taken for one that counts from the end: a quarter of the time.
+                at = np.uint32(node)
+                node = lefts[at] if rows[r, np.uint32(features[at])] <= thresholds[at] else rights[at]
+            total[r] += leaves[np.uint32(-1 - node)]
     out = np.empty(len(rows), np.float32)
     for r in range(len(rows)):
         out[r] = 1.0 / (1.0 + math.exp(-total[r]))

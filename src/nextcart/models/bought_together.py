@@ -15,9 +15,11 @@ from nextcart.models.model import FitOptions, Query, TrainingArrays, load_model,
 from nextcart.models.neighbour_lists import NeighbourLists, ranked_by
 from nextcart.models.parallel import balanced_blocks, run_blocks
 from nextcart.models.permits import permits
-from nextcart.types import EventType, Int32s, Int64s, ItemLists, Ranked, SessionBatch, Source
+from nextcart.types import EventType, Float64s, Int32s, Int64s, ItemLists, Ranked, SessionBatch, Source
 
 NO_TS = np.empty(0, np.int64)
+ANY_TIME_MS = 2.0**62
+"""Further apart than any two events."""
 
 
 class BoughtTogether:
@@ -39,15 +41,16 @@ class BoughtTogether:
 
     @classmethod
     def fit(cls, arrays: TrainingArrays, config: BoughtTogetherConfig, options: FitOptions) -> BoughtTogether:
-        """Count unordered pairs of carts and orders within ``window_hours``, once a session."""
+        """Count unordered pairs of carts and orders of a session, once each."""
         whole, n = arrays.sessions, arrays.n_items
         offsets, items, ts = keep_types(
             whole.offsets, whole.items, whole.ts, whole.types, int(EventType.CARTS), config.max_basket_events
         )
         starts, positions, _ = event_index(offsets, items, n, config.max_basket_events)
         support, session_of, sizes = basket_support(offsets, items, n)
-        session_weights = np.maximum(sizes - 1, 1) ** -config.size_power
-        n_baskets = int(np.count_nonzero(np.diff(offsets)))
+        weights, mean_weight = _basket_weights(sizes, config.size_power)
+        n_baskets = int(np.count_nonzero(sizes))
+        staples = _staples(support, n_baskets, config)
         out_items = np.empty((n, config.top_n), np.int32)
         out_weights = np.empty((n, config.top_n), np.float32)
         out_sizes = np.zeros(n, np.int32)
@@ -63,8 +66,10 @@ class BoughtTogether:
                 starts,
                 positions,
                 support,
-                session_weights,
-                config.window_hours * MS_PER_HOUR,
+                weights,
+                mean_weight,
+                staples,
+                window_ms(config),
                 config.min_support,
                 config.shrinkage,
                 config.popularity_power,
@@ -113,3 +118,25 @@ class BoughtTogether:
         """Read a saved model, memory-mapped."""
         config, _, arrays = load_model(folder, cls.name)
         return cls(BoughtTogetherConfig(**config), NeighbourLists.from_arrays(arrays))
+
+
+def window_ms(config: BoughtTogetherConfig) -> float:
+    """How far apart carts and orders pair, in milliseconds."""
+    return config.window_hours * MS_PER_HOUR or ANY_TIME_MS
+
+
+def _basket_weights(sizes: Int64s, power: float) -> tuple[Float64s, float]:
+    """How much a pair of each basket counts, and the mean over the baskets that have pairs."""
+    weights = np.maximum(sizes - 1, 1) ** -power
+    of_several = weights[sizes > 1]
+    return weights, float(of_several.mean()) if len(of_several) else 1.0
+
+
+def _staples(support: Int64s, n_baskets: int, config: BoughtTogetherConfig) -> Int32s:
+    """The first ``top_n`` items, by baskets, of which ``shrinkage`` baskets are expected to hold ``min_support``.
+
+    Only items of at least ``shrinkage`` baskets: in a small log everything has a large share.
+    """
+    expected = config.shrinkage * support >= config.min_support * n_baskets
+    found = np.flatnonzero(expected & (support >= config.shrinkage) & (support > 0))
+    return found[np.argsort(-support[found], kind="stable")][: config.top_n].astype(np.int32)

@@ -16,7 +16,7 @@ from nextcart.events.schema import SplitName
 from nextcart.events.store import Store
 from nextcart.kernels.covisitation import MS_PER_HOUR
 from nextcart.models.arrays import session_starts, training_arrays
-from nextcart.models.bought_together import BoughtTogether
+from nextcart.models.bought_together import BoughtTogether, window_ms
 from nextcart.models.covisitation import Covisitation
 from nextcart.models.fitting import FittedModel, Keep
 from nextcart.models.item2vec import Item2vec
@@ -159,7 +159,7 @@ def _pairs(config: ModelsConfig) -> dict[str, float | bool]:
     pairs: BoughtTogetherConfig = config.bought_together
     return {
         "max_basket_events": pairs.max_basket_events,
-        "window_ms": pairs.window_hours * MS_PER_HOUR,
+        "window_ms": window_ms(pairs),
         "min_support": pairs.min_support,
         "shrinkage": pairs.shrinkage,
         "size_power": pairs.size_power,

@@ -22,7 +22,7 @@ MODEL_CARD = "model_card.md"
 MODELS = {
     "top_sellers": "items with most events, recent ones and orders weighing more; fills every list that is too short",
     "covisitation": "items that come near each other in sessions",
-    "bought_together": "items carted or ordered in one session, corrected for how popular they are",
+    "bought_together": "items carted or ordered in one session, drawn to what stands in many baskets",
     "item2vec": "items whose neighbours in sessions are alike, by learned vectors",
     "session_neighbours": "what the most similar recent sessions went on with",
     "hybrid": "the lists of co-visitation, item2vec and top sellers, merged by rank",

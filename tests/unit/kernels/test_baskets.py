@@ -15,9 +15,9 @@ from tests.strategies import N_ITEMS, asking, few, training
 
 configs = st.builds(
     BoughtTogetherConfig,
-    window_hours=st.sampled_from([1.0, 24.0]),
+    window_hours=st.sampled_from([0.0, 1.0, 24.0]),
     min_support=st.sampled_from([1, 2, 3]),
-    shrinkage=st.sampled_from([0.0, 10.0]),
+    shrinkage=st.sampled_from([0.0, 1.0, 3.0, 10.0]),
     popularity_power=st.sampled_from([0.0, 0.3, 1.0]),
     size_power=st.sampled_from([0.0, 0.5, 1.0]),
     max_basket_events=st.sampled_from([2, 200]),
@@ -25,7 +25,7 @@ configs = st.builds(
 )
 
 
-DAY = BoughtTogetherConfig(window_hours=24.0, min_support=3, popularity_power=0.3)
+DAY = BoughtTogetherConfig(window_hours=24.0, min_support=3, shrinkage=10.0, popularity_power=0.3)
 
 
 def count(sessions, config: BoughtTogetherConfig, threads: int = 1) -> NeighbourLists:
@@ -76,6 +76,7 @@ def test_the_item_itself_is_no_complement_and_the_window_has_an_end():
     twice = [Event(0, 0, ORDERS), Event(0, 1, ORDERS)]
     far = [Event(1, 0, ORDERS), Event(2, 24 * HOUR_MS + 1, ORDERS)]
     assert len(count([twice, far], config).items) == 0
+    assert count([twice, far], config.model_copy(update={"window_hours": 0.0})).items.tolist() == [2, 1]
 
 
 def test_more_popular_complements_rank_lower_than_rarer_ones_of_equal_probability():
@@ -86,7 +87,7 @@ def test_more_popular_complements_rank_lower_than_rarer_ones_of_equal_probabilit
 
 def test_a_pair_of_a_small_basket_counts_more_and_a_rare_item_asks_for_what_is_popular():
     small, large = [[Event(item, item, ORDERS) for item in basket] for basket in ((0, 1), (0, 2, 3, 4, 5))]
-    plain = BoughtTogetherConfig(shrinkage=0.0)
+    plain = BoughtTogetherConfig(shrinkage=0.0, size_power=0.5)
     scores = dict(complements(count([small, large], plain), 0))
     assert (scores[1], scores[2]) == (pytest.approx(1 / 2), pytest.approx(1 / 2 / 2))
     assert (
@@ -96,6 +97,34 @@ def test_a_pair_of_a_small_basket_counts_more_and_a_rare_item_asks_for_what_is_p
     popular = [small, large, *[[Event(5, 0, ORDERS)]] * 20]
     assert complements(count(popular, plain), 0)[0][0] == 1
     assert complements(count(popular, BoughtTogetherConfig()), 0)[0][0] == 5
+
+
+def test_the_draw_is_worth_the_same_in_a_log_of_large_baskets():
+    """By hand: of three baskets two are of several items, worth 1 and 1 / sqrt(4); the draw is by their mean."""
+    small, large, alone = [[Event(item, 0, ORDERS) for item in basket] for basket in ((0, 1), (0, 1, 2, 3, 4), (5,))]
+    config = BoughtTogetherConfig(shrinkage=10.0, size_power=0.5)
+    scores = dict(complements(count([small, large, alone], config), 0))
+    assert scores[1] == pytest.approx((1 + 0.5 + 10 * 0.75 * 2 / 3) / (2 + 10))
+    assert scores[2] == pytest.approx((0.5 + 10 * 0.75 * 1 / 3) / (2 + 10))
+
+
+def test_what_stands_in_many_baskets_goes_with_everything_that_was_bought():
+    """0 stands in 4 of 12 baskets, never with 1: of 3 baskets one is expected to hold it. 2 stands in 3, 3 in none."""
+    sessions = [[Event(0, 0, ORDERS)]] * 4 + [[Event(2, 0, ORDERS)]] * 3 + [[Event(1, 0, CARTS), Event(4, 0, CARTS)]]
+    sessions = [*sessions, *([[Event(5, 0, ORDERS), Event(4, 1, ORDERS)]] * 4), [Event(3, 0)]]
+    config = BoughtTogetherConfig(shrinkage=3.0)
+    lists = count(sessions, config)
+    assert complements(lists, 1) == [
+        (4, pytest.approx((1 + 3 * 5 / 12) / (1 + 3))),
+        (0, pytest.approx(3 * 4 / 12 / (1 + 3))),
+        (5, pytest.approx(3 * 4 / 12 / (1 + 3))),
+    ]
+    assert [item for item, _ in complements(lists, 0)] == [4, 5]
+    assert complements(lists, 3) == []
+    twice = count(sessions, config.model_copy(update={"min_support": 2}))
+    assert complements(twice, 1) == []
+    # Each of the twelve is too little known to be drawn to by fifteen.
+    assert [item for item, _ in complements(count(sessions, BoughtTogetherConfig()), 1)] == [4]
 
 
 @few
