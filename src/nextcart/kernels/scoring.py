@@ -26,7 +26,8 @@ def new_table(entries: int) -> Int32s:
 @njit(cache=True, nogil=True, inline="always")
 def slot_of(table: Int32s, row: int) -> int:
     """The slot where ``row`` stands or belongs."""
-    mask = len(table) - 1
+    # Cut to 31 bits, as it is, the compiler sees that no slot is negative, and asks no more at each use of one.
+    mask = (len(table) - 1) & 0x7FFFFFFF
     slot = ((row * GOLDEN) >> 8) & mask
     while table[slot] != row and table[slot] != EMPTY:
         slot = (slot + 1) & mask

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextcart.config import NeighboursQueryConfig, SessionNeighboursConfig
-from nextcart.kernels.neighbours import copy_sessions, count_sessions, items_of_near_sessions, list_sessions
+from nextcart.kernels.neighbours import items_of_near_sessions, late_factors
+from nextcart.kernels.session_index import copy_sessions, count_sessions, list_sessions
 from nextcart.models.model import FitOptions, Query, TrainingArrays, frozen, load_model, save_model
 from nextcart.models.neighbour_lists import ranked_by
 from nextcart.models.parallel import balanced_blocks, run_blocks
 from nextcart.models.permits import Permits, best_permitted
 from nextcart.models.shared import Found
-from nextcart.types import DAY_MS, Float32s, Int32s, Int64s, Ranked, SessionBatch, Source, UInt8s
+from nextcart.types import DAY_MS, Float32s, Float64s, Int32s, Int64s, Ranked, SessionBatch, Source, UInt8s
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class SessionNeighbours:
     def __init__(self, config: SessionNeighboursConfig, index: SessionIndex) -> None:
         self.config = config
         self.index = index
+        self._factors: tuple[float, Float64s] | None = None
 
     @classmethod
     def fit(cls, arrays: TrainingArrays, config: SessionNeighboursConfig, options: FitOptions) -> SessionNeighbours:
@@ -104,6 +106,8 @@ class SessionNeighbours:
     def ask(self, query: Query, settings: NeighboursQueryConfig | None = None) -> Ranked:
         """The items of the nearest sessions, asked with settings of one's own; None: with the configuration's."""
         asked, index = settings or self.config, self.index
+        recency_ms = asked.recency_days * DAY_MS
+        factors = self._late_factors(recency_ms)
 
         def find(width: int, permitted: Permits) -> Found:
             return items_of_near_sessions(
@@ -118,9 +122,10 @@ class SessionNeighbours:
                 index.session_items,
                 index.ends,
                 index.norms,
+                factors,
                 asked.query_events,
                 asked.position_decay,
-                asked.recency_days * DAY_MS,
+                recency_ms,
                 asked.neighbours,
                 asked.item_decay,
                 asked.before_weight,
@@ -131,6 +136,17 @@ class SessionNeighbours:
 
         key = self.name if settings is None else f"{self.name} {settings}"
         return ranked_by(self.source, *best_permitted(query, key, find))
+
+    def _late_factors(self, recency_ms: float) -> Float64s:
+        """Norms times decays of the sessions, computed at the first question and kept for one recency: 8 bytes each.
+
+        Not saved: it is a pass of some 10 ns a session, and what is asked of one model may have its own recency.
+        """
+        kept = self._factors
+        if kept is None or kept[0] != recency_ms:
+            kept = recency_ms, frozen(late_factors(self.index.ends, self.index.norms, recency_ms))
+            self._factors = kept
+        return kept[1]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays by the names under which they are saved."""

@@ -158,9 +158,10 @@ def test_many_neighbours_are_the_nearest_of_more():
         [Event(int(item), 1000 * number + place) for place, item in enumerate(random.integers(0, N_ITEMS, size))]
         for number, size in enumerate(random.integers(1, 9, 300))
     ]
+    # Half of them ask before the newest session ends, half after: the age of a session is then known beforehand.
     queries = [
-        [Event(int(item), 250_000 + place) for place, item in enumerate(random.integers(0, N_ITEMS, 3))]
-        for _ in range(12)
+        [Event(int(item), now + place) for place, item in enumerate(random.integers(0, N_ITEMS, 3))]
+        for now in 6 * [250_000, 400_000]
     ]
     for neighbours, recency in product((1, 2, 7, 40), (0.001, 30.0)):
         config = SessionNeighboursConfig(neighbours=neighbours, recency_days=recency)

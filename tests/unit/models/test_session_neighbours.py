@@ -81,7 +81,9 @@ def test_it_is_asked_with_other_settings_than_its_own(shop, model):
     other = SessionNeighboursConfig(**settings.model_dump())
     ranked = model.ask(Query(shop.asking, 12), settings)
     assert same(ranked, SessionNeighbours(other, model.index).recommend(Query(shop.asking, 12)))
-    assert not same(ranked, model.recommend(Query(shop.asking, 12)))
+    own = model.recommend(Query(shop.asking, 12))
+    assert not same(ranked, own)
+    assert same(own, SessionNeighbours(model.config, model.index).recommend(Query(shop.asking, 12)))
 
 
 def test_what_is_shared_is_kept_apart_by_settings(shop, model):
