@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import environment
+from serving_kill import kill
 from serving_requests import write_requests
 from serving_shop import shop
 from serving_speed import EVENT_SIZES, Run, closed, events, open_, redis
@@ -37,6 +38,7 @@ SECTIONS: dict[str, Callable[[Run], dict[str, Any]]] = {
     "events": events,
     "workers": workers,
     "swap": swap,
+    "kill": kill,
     "soak": soak,
 }
 USUAL = tuple(name for name in SECTIONS if name != "soak")
@@ -54,7 +56,13 @@ def main() -> None:
         models = options.models or folder / "models"
         shop(models, items, 2 if "swap" in options.only else 1)
         run = Run(
-            models.resolve(), folder, write_requests(folder, items, EVENT_SIZES), seconds, rounds, options.soak or 0.0
+            models.resolve(),
+            folder,
+            write_requests(folder, items, EVENT_SIZES),
+            seconds,
+            rounds,
+            options.soak or 0.0,
+            items,
         )
         for name in options.only:
             found[name] = {

@@ -31,6 +31,7 @@ class Run:
         seconds: of each measurement.
         rounds: of each closed loop.
         soak_seconds: of the soak.
+        items: of the shop.
     """
 
     models: Path
@@ -39,6 +40,7 @@ class Run:
     seconds: float
     rounds: int
     soak_seconds: float
+    items: int
 
 
 def closed(run: Run) -> dict[str, Any]:

@@ -11,6 +11,7 @@ HEADS = {
     "events": "closed loop, POST /v1/events, with event ids",
     "workers": "two workers, MiB of each",
     "swap": "another version promoted, at 1,000 requests a second",
+    "kill": "100,000 events posted while one of two workers is killed at random",
     "soak": "soak, at 2,000 requests a second",
 }
 

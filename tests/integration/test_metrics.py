@@ -40,7 +40,8 @@ class Prometheus:
 
     def value(self, query: str) -> float | None:
         """The one value of an instant query; None where there is none."""
-        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": query}).json()
+        response = httpx.get(f"{self.url}/api/v1/query", params={"query": query})
+        answer = response.raise_for_status().json()
         assert answer["status"] == "success", answer
         result = answer["data"]["result"]
         assert len(result) <= 1, result
@@ -89,7 +90,8 @@ def wait_until_up(prometheus: Prometheus) -> None:
         try:
             if prometheus.value("up") == 1:
                 return
-        except httpx.TransportError:
+        except httpx.HTTPError:
+            # It answers 503 until it has read its own disk.
             pass
         assert time.monotonic() < end, "Prometheus never scraped"
         time.sleep(0.1)

@@ -2,8 +2,7 @@
 
 All workers wait on the same queue of connections, so what a killed worker had not taken yet others take. Left to
 themselves they share badly: whoever wakes first takes all that wait. So a worker takes one at a time, and leaves it to
-the others for a moment while one of them holds fewer, and for as long as it cannot answer while one of them can: who
-was told that the service is ready meets no worker that is not.
+the others for a moment while one of them holds fewer.
 """
 
 from __future__ import annotations
@@ -22,8 +21,6 @@ YIELD_SECONDS = 0.002
 """So long a connection is left to a worker that holds fewer; it may be busy."""
 OUT_OF_FILES_SECONDS = 0.1
 AWAY = 2**62
-NOT_YET = 2**61
-"""Counted on top by a worker that cannot answer yet."""
 _SLOT_BYTES = 8
 
 
@@ -61,7 +58,6 @@ class Acceptor:
         held: the connections that this worker holds.
         board: what all workers hold.
         place: this worker's on the board.
-        can_answer: whether this worker has what it answers with.
     """
 
     def __init__(
@@ -71,14 +67,12 @@ class Acceptor:
         held: Sized,
         board: Board,
         place: int,
-        can_answer: Callable[[], bool],
     ) -> None:
         self._listener = listener
         self._factory = factory
         self._held = held
         self._board = board
         self._place = place
-        self._can_answer = can_answer
         self._loop = asyncio.get_running_loop()
         self._arriving: set[asyncio.Task[object]] = set()
         self._open = True
@@ -88,7 +82,7 @@ class Acceptor:
 
     def write_count(self) -> int:
         """Put on the board what this worker holds, and give it back."""
-        count = len(self._held) + len(self._arriving) + (0 if self._can_answer() else NOT_YET)
+        count = len(self._held) + len(self._arriving)
         self._board.put(self._place, count if self._open else AWAY)
         return count
 
@@ -111,8 +105,7 @@ class Acceptor:
             self._loop.add_reader(self._listener, self._ready)
 
     def _ready(self) -> None:
-        count, least = self.write_count(), self._board.least()
-        if count > least and (not self._left_to_others or count >= NOT_YET > least):
+        if not self._left_to_others and self.write_count() > self._board.least():
             self._left_to_others = True
             self._rest(YIELD_SECONDS)
             return

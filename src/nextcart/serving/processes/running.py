@@ -29,6 +29,7 @@ SHUTDOWN_SECONDS = 5
 """How long requests in flight may take once the server is told to stop; Docker kills after 10 seconds."""
 SWITCH_SECONDS = 0.0005
 """How long a thread may keep the interpreter from the one that answers; a tenth of what Python takes by itself."""
+LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,12 @@ class Team:
     Attributes:
         board: what each of them holds.
         place: this one's.
+        patient: whether others answer already, so that this one may wait for its version first.
     """
 
     board: Board
     place: int
+    patient: bool
 
 
 def run_server(
@@ -110,10 +113,10 @@ class Server(uvicorn.Server):
             await super().startup(sockets=sockets)
         else:
             await super().startup(sockets=[])
-            held, team = self.server_state.connections, self._team
-            self._acceptor = Acceptor(
-                self._listener, self._protocol, held, team.board, team.place, lambda: self._live.tried
-            )
+            while self._team.patient and not self._live.tried and not self.should_exit:
+                await asyncio.sleep(LOOK_SECONDS)
+            held = self.server_state.connections
+            self._acceptor = Acceptor(self._listener, self._protocol, held, self._team.board, self._team.place)
         self._queue = self._listener.dup()
 
     async def on_tick(self, counter: int) -> bool:

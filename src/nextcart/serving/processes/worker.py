@@ -44,6 +44,7 @@ class Orders(BaseModel):
         listener: the descriptor of the listening socket.
         board: the file that says what each worker holds.
         place: this worker's on it.
+        patient: whether others answer already.
         metrics: the folder in which the workers count.
     """
 
@@ -53,6 +54,7 @@ class Orders(BaseModel):
     listener: int
     board: Path
     place: int
+    patient: bool
     metrics: Path
 
 
@@ -65,7 +67,7 @@ def main() -> None:
         app, live = build_app(settings, Repository(orders.models), orders.version, orders.metrics)
         threading.Thread(target=_heed_supervisor, args=(live,), name="heed-supervisor", daemon=True).start()
         with socket.socket(fileno=orders.listener) as listener, stopped_by_signal():
-            run_server(app, live, settings, listener, Team(Board(orders.board), orders.place))
+            run_server(app, live, settings, listener, Team(Board(orders.board), orders.place, orders.patient))
     except NextcartError as error:
         log.error("a worker cannot start: %s", error)  # noqa: TRY400 - one line; it names the remedy
         sys.exit(CANNOT_START)

@@ -43,7 +43,7 @@ def supervise(settings: Settings, models_root: Path, version: str | None, listen
         count = settings.serving.workers
         board = Board.create(folder / "board", count)
 
-        def start(place: int) -> subprocess.Popen[bytes]:
+        def start(place: int, *, patient: bool) -> subprocess.Popen[bytes]:
             board.put(place, AWAY)
             orders = Orders(
                 settings=settings,
@@ -52,6 +52,7 @@ def supervise(settings: Settings, models_root: Path, version: str | None, listen
                 listener=listener.fileno(),
                 board=folder / "board",
                 place=place,
+                patient=patient,
                 metrics=folder / "metrics",
             )
             return _start(orders)
@@ -85,19 +86,20 @@ class Supervisor:
 
     Args:
         count: how many.
-        start: starts the worker of a place.
+        start: starts the worker of a place; `patient`: others answer already.
         forget: is told the place of a worker that is gone.
     """
 
     def __init__(
         self,
         count: int,
-        start: Callable[[int], subprocess.Popen[bytes]],
+        start: Callable[..., subprocess.Popen[bytes]],
         forget: Callable[[int], None],
     ) -> None:
         self._workers = [Worker(place) for place in range(count)]
         self._start = start
         self._forget = forget
+        self._first = True
 
     def run(self, signals: SimpleQueue[int], listener: socket.socket) -> None:
         """Watch until SIGTERM or SIGINT, then end all.
@@ -119,11 +121,12 @@ class Supervisor:
             return False
         for worker in self._workers:
             if worker.process is None and worker.due <= time.monotonic():
-                worker.process, worker.started = self._start(worker.place), time.monotonic()
+                worker.process, worker.started = self._start(worker.place, patient=not self._first), time.monotonic()
             elif worker.process is not None and worker.process.poll() is not None:
                 self._lost(worker, worker.process)
             elif worker.process is not None and sign == signal.SIGHUP:
                 _tell(worker.process, RELOAD)
+        self._first = False
         return True
 
     def _lost(self, worker: Worker, process: subprocess.Popen[bytes]) -> None:
