@@ -12,11 +12,10 @@ from typing import Any
 
 import httpx
 import psutil
+from event_log_kill import names
 from serving_servers import API_KEY, Server, nextcart
 from serving_shop import START_MS, shop_ids
 from serving_speed import Run, check
-
-from nextcart.serving.event_log.segments import OPEN, closed, read, segments
 
 EVENTS, BODY, CALLERS, SESSIONS = 100_000, 2, 8, 4_000
 KILL_AFTER_SECONDS = 0.5
@@ -45,9 +44,8 @@ def kill(run: Run) -> dict[str, Any]:
             ended.set()
             killer.join()
         seconds = time.monotonic() - began
-    found = Counter(_names(run, ours))
-    posted = {f"kill-{number}" for number in range(EVENTS)}
-    lost, twice = len(posted - found.keys()), sum(count > 1 for count in found.values())
+    found = Counter(names(run.folder / f"state-{ours.port}" / "event_log"))
+    lost, twice = len(set(range(EVENTS)) - found.keys()), sum(count > 1 for count in found.values())
     return {
         "events": EVENTS,
         "kills": kills[0],
@@ -69,7 +67,7 @@ def _body(ids: list[int], first: int) -> bytes:
             "aid": ids[number % len(ids)],
             "ts": START_MS + number,
             "type": "clicks",
-            "event_id": f"kill-{number}",
+            "event_id": f"id-{number}",
         }
         for number in numbers
     ]
@@ -107,10 +105,3 @@ def _kill(server: Server, ended: threading.Event, kills: list[int]) -> None:
             kills[0] += 1
         except psutil.NoSuchProcess:
             continue
-
-
-def _names(run: Run, server: Server) -> list[str]:
-    folder = run.folder / f"state-{server.port}" / "event_log"
-    parts = [chunk for segment in closed(folder) for chunk in read(segment)]
-    parts += [segment.path.read_bytes() for segment in segments(folder) if segment.ending == OPEN]
-    return [json.loads(line)["event_id"] for line in b"".join(parts).splitlines()]

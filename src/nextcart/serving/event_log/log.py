@@ -181,6 +181,9 @@ class EventLog:
         for segment in reversed(closed(self._keeper.folder)):
             try:
                 ids = [name for chunk in read(segment) for name in event_ids(chunk)]
+            except FileNotFoundError:
+                # Another process has removed it for its age.
+                continue
             except (OSError, UnreadableInput) as error:
                 log.warning("%s: its event ids are not remembered (%s)", segment.path, error)
                 continue

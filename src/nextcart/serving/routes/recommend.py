@@ -52,7 +52,7 @@ class RecommendRoutes:
         a session without events, or with unknown items alone, is answered with top sellers, and `fallback` says so. A
         list that the models cannot fill is filled with top sellers.
         """
-        return _response(call, *await self._answer(call))
+        return _encoded(call, *await self._answer(call))
 
     def recommend_quickly(self, call: Call, reply: Reply) -> bool:
         """The same, of a body that is here, where there is nothing to wait for but a round of scoring."""
@@ -118,7 +118,6 @@ class RecommendRoutes:
 
     async def _answer(self, call: Call) -> tuple[RecommendRequest, LiveVersion, Scored]:
         services = self._services
-        _ = services.live.current
         asked, version = self._asked(await read_body(call, self._config.max_body_bytes))
         services.live.record(asked)
         known = await self._with_history(asked)
@@ -141,7 +140,7 @@ class RecommendRoutes:
         if isinstance(outcome, Exception):
             raise outcome
         self._tell(call, asked, version, call.request_id, outcome)
-        return _response(call, asked, version, outcome)
+        return _encoded(call, asked, version, outcome)
 
     def _tell(self, call: Call, asked: RecommendRequest, version: LiveVersion, request_id: str, scored: Scored) -> None:
         """Keep what was shown, and count it."""
@@ -159,7 +158,7 @@ class RecommendRoutes:
         return asked if events is asked.events else msgspec.structs.replace(asked, events=events)
 
 
-def _response(call: Call, asked: RecommendRequest, version: LiveVersion, scored: Scored) -> Answer:
+def _encoded(call: Call, asked: RecommendRequest, version: LiveVersion, scored: Scored) -> Answer:
     items = scored.recommendations()
     return answer(
         RecommendResponse(call.request_id, asked.session_id, version.name, items, scored.fallback, call.milliseconds())
