@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from accuracy_bench import TASKS, read_lines, write_lines, write_lists
 
-SYSTEMS = ("ranker", "session_neighbours", "hybrid", "covisitation", "item2vec", "top_sellers")
+SYSTEMS = ("ranker", "session_neighbours", "log_bilinear", "hybrid", "covisitation", "item2vec", "top_sellers")
 TYPES = ("clicks", "carts", "orders")
 CALLS = 2000
 WITHOUT_RANKER = "session_neighbours"
@@ -82,7 +82,7 @@ class Nextcart:
         sessions = [Session(0, [Event(**event) for event in row["events"]]) for row in rows]
         batches = [session_batch(recommender.vocabulary, [session]) for session in sessions]
         taken: dict[str, dict[str, float]] = {}
-        for system in (name for name in ("ranker", WITHOUT_RANKER, "hybrid") if self.has(name)):
+        for system in (name for name in ("ranker", WITHOUT_RANKER, "log_bilinear", "hybrid") if self.has(name)):
             for batch in batches[:200]:
                 recommender.recommend(batch, 20, model=system)
             cpu = np.empty(len(batches))

@@ -274,7 +274,7 @@ def check_lists_that_name_an_item_twice_change_nothing(subject: Subject, folder:
 
 def check_sources_name_the_models_that_brought_an_item(subject: Subject, folder: Path) -> None:
     of_hybrid = ("covisitation", "item2vec", "top_sellers")
-    joined = {"hybrid": of_hybrid, "ranker": (*of_hybrid, "session_neighbours", "history")}
+    joined = {"hybrid": of_hybrid, "ranker": (*of_hybrid, "log_bilinear", "session_neighbours", "history")}
     members = joined.get(subject.name, (subject.name,))
     possible = sum(Source[name.upper()] for name in members)
     for question in subject.questions():

@@ -126,6 +126,7 @@ class Source(IntEnum):
     SESSION_NEIGHBOURS = 16
     HISTORY = 32
     PINNED = 64
+    LOG_BILINEAR = 128
 
     @classmethod
     def names(cls, bits: int) -> list[str]:

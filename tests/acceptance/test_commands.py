@@ -33,7 +33,16 @@ COMMANDS = (
     "tune",
     "erase",
 )
-MODELS = {"top_sellers", "covisitation", "bought_together", "item2vec", "session_neighbours", "hybrid", "ranker"}
+MODELS = {
+    "top_sellers",
+    "covisitation",
+    "bought_together",
+    "item2vec",
+    "log_bilinear",
+    "session_neighbours",
+    "hybrid",
+    "ranker",
+}
 
 
 def test_the_overview_names_every_command(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Writes a golden artifact: a saved recommender, and what it answered on the day that it was written.
 
-    python -m tests.golden.make v2
+    python -m tests.golden.make v3
 
 A golden folder is written once and then only read: `tests/unit/models/test_golden.py` loads every one that there is,
 for what an older nextcart has published must keep loading and keep answering. So this is run when the format changes,
@@ -26,12 +26,12 @@ from nextcart.config import (
     BoughtTogetherConfig,
     CovisitationConfig,
     Item2vecConfig,
+    LogBilinearConfig,
     MatrixConfig,
     ModelsConfig,
     RankerConfig,
 )
 from nextcart.events.schema import Event, Session
-from nextcart.models.fitting import MODEL_NAMES
 from nextcart.models.model import FitOptions
 from nextcart.models.received import session_batch
 from nextcart.models.recommender import FALLBACKS, Recommender
@@ -49,6 +49,7 @@ CONFIG = ModelsConfig(
     covisitation=CovisitationConfig(matrices=DEFAULT_MATRICES | {"recent": RECENT}),
     bought_together=BoughtTogetherConfig(min_support=2),
     item2vec=Item2vecConfig(dim=12, min_count=2, exact_below=0),
+    log_bilinear=LogBilinearConfig(dim=8, top_n=12, exact_below=0),
     ranker=RankerConfig(min_questions=20, min_leaf_rows=5, max_trees=10),
 )
 
@@ -73,7 +74,7 @@ def answers(recommender: Recommender, questions: list[list[list[Any]]]) -> dict[
     sessions = [Session(i, [Event(*event) for event in question]) for i, question in enumerate(questions)]
     batch = session_batch(recommender.vocabulary, sessions)
     found: dict[str, list[dict[str, Any]]] = {}
-    for model in MODEL_NAMES:
+    for model in recommender.models:
         for mode in ("next", "discover"):
             answer = recommender.recommend(batch, K, model=model, mode=mode)
             found[f"recommend {model} {mode}"] = [

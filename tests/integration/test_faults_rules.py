@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from nextcart.models.fitting import MODEL_NAMES
 from tests.serving_process import START, Service, service_of
 
 BOSS = "boss-secret-0123456"
@@ -71,7 +72,7 @@ def all_answers(service: Service) -> Iterator[tuple[str, list[int], bool]]:
             "explain": {"events": events(1030, 1040), "explain": True},
             "few alike": {"events": events(1030, 1040), "max_per_neighbourhood": 3},
         }
-        for model in ("top_sellers", "covisitation", "bought_together", "item2vec", "session_neighbours", "hybrid"):
+        for model in (name for name in MODEL_NAMES if name != "ranker"):
             bodies[model] = {"events": events(1030, 1040), "model": model}
         for objective in ("carts", "orders"):
             bodies[objective] = {"events": events(1030), "objective": objective}

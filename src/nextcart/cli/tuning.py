@@ -20,7 +20,9 @@ def tune(
     output: Annotated[Path, typer.Option("--output", help="Where the settings go.")] = Path("tuned.toml"),
     only: Annotated[
         str | None,
-        typer.Option("--only", help="session_neighbours, covisitation, hybrid, ranker, by comma; default: all."),
+        typer.Option(
+            "--only", help="session_neighbours, covisitation, log_bilinear, hybrid, ranker, by comma; default: all."
+        ),
     ] = None,
     on: Annotated[
         str | None, typer.Option("--on", help="all or train_split; default: the training split where one was made.")

@@ -194,6 +194,35 @@ class Item2vecConfig(Section):
     """Cells of an inverted file that are looked through for the neighbours of each cell's items."""
 
 
+class LogBilinearConfig(Section):
+    """The log-bilinear model: the next item by learned vectors of the last ones, weighed by their places."""
+
+    dim: Annotated[int, Field(gt=0, le=512, multiple_of=8)] = 64
+    """Length of a vector; a multiple of 8."""
+    context_events: Annotated[int, Field(gt=0, le=255)] = 10
+    """So many of a session's last events say what comes next."""
+    epochs: Positive = 10
+    """Passes over the events; fewer where they would be more than ``max_steps``."""
+    max_steps: Positive = 15_000_000
+    """Events that are learned from, all passes together; of a log with more the newest, once."""
+    learning_rate: PositiveReal = 0.05
+    """Adagrad's learning rate."""
+    negatives: Positive = 256
+    """Items that an event's is to be told from, shared by 32 events; no more than the catalogue has."""
+    negative_power: Share = 0.75
+    """These are drawn by item count to this power."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """Share of what describes a session that is hidden while learning."""
+    top_n: Annotated[int, Field(gt=0, le=1024)] = 60
+    """Nearest items kept of each item, itself among them."""
+    query_events: Positive = 5
+    """Of so many of a session's last events the nearest items are looked at."""
+    exact_below: Annotated[int, Field(ge=0)] = 32_768
+    """With fewer items all pairs are looked at for the nearest."""
+    nprobe: Positive = 16
+    """Cells of an inverted file that are looked through for the nearest of each cell's items."""
+
+
 class NeighboursQueryConfig(Section):
     """How a session asks for the training sessions like it, and what these are worth."""
 
@@ -254,7 +283,7 @@ DEFAULT_LISTS = {
     "buys": 10,
     "two_hop": 20,
     "neighbours": 60,
-    "item2vec": 20,
+    "log_bilinear": 40,
     "top_sellers": 20,
 }
 """The lists that a ranker asks for, and how many items of each become candidates."""
@@ -317,6 +346,7 @@ class ModelsConfig(Section):
     covisitation: CovisitationConfig = CovisitationConfig()
     bought_together: BoughtTogetherConfig = BoughtTogetherConfig()
     item2vec: Item2vecConfig = Item2vecConfig()
+    log_bilinear: LogBilinearConfig = LogBilinearConfig()
     session_neighbours: SessionNeighboursConfig = SessionNeighboursConfig()
     hybrid: HybridConfig = HybridConfig()
     ranker: RankerConfig = RankerConfig()

@@ -24,6 +24,7 @@ _LIST_SOURCES = {
     "neighbours": Source.SESSION_NEIGHBOURS,
     NEARBY: Source.SESSION_NEIGHBOURS,
     "item2vec": Source.ITEM2VEC,
+    "log_bilinear": Source.LOG_BILINEAR,
     "bought_together": Source.BOUGHT_TOGETHER,
     "top_sellers": Source.TOP_SELLERS,
     OF_DAY: Source.TOP_SELLERS,

@@ -84,6 +84,36 @@ def explain_by_vectors(
 
 
 @njit(cache=True, nogil=True)
+def explain_by_places(
+    found: Int32s,
+    ranked: Int32s,
+    sources: UInt8s,
+    bit: int,
+    offsets: Int64s,
+    items: Int32s,
+    vectors: Float32s,
+    weights: Float32s,
+) -> None:
+    """By a log-bilinear model: the product of the item's vector with the event's, times the weights of its place."""
+    for s in range(len(ranked)):
+        for j in range(ranked.shape[1]):
+            row = ranked[s, j]
+            if found[s, j] != NO_EVENT or not sources[s, j] & bit:
+                continue
+            best = -np.inf
+            stop = offsets[s + 1]
+            for e in range(stop - 1, max(offsets[s], stop - len(weights)) - 1, -1):
+                if items[e] < 0:
+                    continue
+                share = 0.0
+                for d in range(vectors.shape[1]):
+                    share += weights[stop - 1 - e, d] * vectors[items[e], d] * vectors[row, d]
+                if share > best:
+                    best = share
+                    found[s, j] = e - offsets[s]
+
+
+@njit(cache=True, nogil=True)
 def explain_by_sessions(
     found: Int32s,
     ranked: Int32s,

@@ -85,7 +85,7 @@ def _step(centre: Float32s, context: Float32s, gradient: Float32s, label: float,
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _draw(draws: Int32s, keep: Float32s, other: Int32s, state: np.uint64) -> np.uint64:
+def draw(draws: Int32s, keep: Float32s, other: Int32s, state: np.uint64) -> np.uint64:
     """Fill ``draws`` from an alias table; the random state that follows."""
     n = np.uint64(len(keep))
     for i in range(len(draws)):
@@ -150,7 +150,7 @@ def train_sessions(
         for e in range(offsets[s], offsets[s + 1]):
             if items[e] < n_vectors:
                 sentence[length] = items[e]
-                state = _draw(draws[length], keep, other, state)
+                state = draw(draws[length], keep, other, state)
                 length += 1
         for i in range(length):
             if i + 1 < length:

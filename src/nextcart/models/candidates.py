@@ -8,25 +8,36 @@ from functools import partial
 
 import numpy as np
 
-from nextcart.config import RankerConfig
+from nextcart.config import ModelsConfig, RankerConfig
 from nextcart.kernels.candidates import unite
 from nextcart.kernels.item_columns import ITEM_COLUMNS
 from nextcart.kernels.pair_columns import LIST_COLUMNS, PAIR_COLUMNS, SESSION_COLUMNS, describe
 from nextcart.models.bought_together import BoughtTogether
 from nextcart.models.covisitation import Covisitation
 from nextcart.models.item2vec import Item2vec
-from nextcart.models.model import Query, TrainingArrays
+from nextcart.models.log_bilinear import LogBilinear
+from nextcart.models.model import FitOptions, Query, TrainingArrays
 from nextcart.models.permits import past_blocked, permits, with_own_blocked
 from nextcart.models.recent_popularity import NEARBY, OF_DAY, OF_HOUR, POPULARITY_LISTS, RecentPopularity
 from nextcart.models.session_neighbours import SessionNeighbours
 from nextcart.models.top_sellers import TopSellers
 from nextcart.types import Float32s, Int32s, Int64s, Ranked, Source, UInt8s
 
-SourceModel = TopSellers | Covisitation | BoughtTogether | Item2vec | SessionNeighbours
-SOURCES: tuple[type[SourceModel], ...] = (TopSellers, Covisitation, BoughtTogether, Item2vec, SessionNeighbours)
+SourceModel = TopSellers | Covisitation | BoughtTogether | Item2vec | LogBilinear | SessionNeighbours
+SOURCES: tuple[type[SourceModel], ...] = (
+    TopSellers,
+    Covisitation,
+    BoughtTogether,
+    Item2vec,
+    LogBilinear,
+    SessionNeighbours,
+)
 """Models that look for candidates themselves, in the order of fitting; the others weigh what these bring."""
 
 Ask = Callable[[Query], Ranked]
+
+LAST, ALL = "_of_last", "_of_all"
+"""After a matrix's name: the list of the session's last event, and that of its last 30; without them of the last 10."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +137,23 @@ class Retrieval:
 
 def models_of(config: RankerConfig) -> set[str]:
     """Names of the models that bring the lists which a ranker asks for."""
-    by_name = {kind.name: kind.name for kind in (Item2vec, BoughtTogether, TopSellers)}
+    by_name = {kind.name: kind.name for kind in (Item2vec, LogBilinear, BoughtTogether, TopSellers)}
     by_name |= {"neighbours": SessionNeighbours.name, NEARBY: SessionNeighbours.name}
     # Popularity of late is the ranker's own.
     by_name |= {OF_DAY: TopSellers.name, OF_HOUR: TopSellers.name}
     return {by_name.get(name, Covisitation.name) for name in config.lists}
+
+
+def fit_sources(arrays: TrainingArrays, config: ModelsConfig, options: FitOptions) -> list[SourceModel]:
+    """The models that a ranker's lists need, and of co-visitation the matrices that are asked alone."""
+    members: list[SourceModel] = []
+    for kind in (kind for kind in SOURCES if kind.name in models_of(config.ranker)):
+        if kind is Covisitation:
+            asked = {name.removesuffix(LAST).removesuffix(ALL) for name in config.ranker.lists}
+            members.append(Covisitation.fit(arrays, config.covisitation, options, asked))
+        else:
+            members.append(kind.fit(arrays, getattr(config, kind.name), options))
+    return members
 
 
 def popularity_of(config: RankerConfig, arrays: TrainingArrays) -> RecentPopularity | None:
@@ -144,7 +167,7 @@ def _asks(members: Mapping[str, SourceModel], popularity: RecentPopularity | Non
     covisitation = members.get(Covisitation.name)
     if isinstance(covisitation, Covisitation):
         for matrix in covisitation.matrices:
-            for suffix, events, decay in (("", 10, 0.5), ("_of_last", 1, 1.0), ("_of_all", 30, 0.9)):
+            for suffix, events, decay in (("", 10, 0.5), (LAST, 1, 1.0), (ALL, 30, 0.9)):
                 ask = partial(covisitation.ask, matrix=matrix, events=events, decay=decay)
                 asks[matrix + suffix] = (Source.COVISITATION, ask)
     neighbours = members.get(SessionNeighbours.name)
@@ -154,7 +177,7 @@ def _asks(members: Mapping[str, SourceModel], popularity: RecentPopularity | Non
             asks[NEARBY] = (Source.SESSION_NEIGHBOURS, partial(popularity.nearby, neighbours.recommend))
     if popularity:
         asks |= {OF_DAY: (Source.TOP_SELLERS, popularity.of_day), OF_HOUR: (Source.TOP_SELLERS, popularity.of_hour)}
-    for kind in (Item2vec, BoughtTogether, TopSellers):
+    for kind in (Item2vec, LogBilinear, BoughtTogether, TopSellers):
         member = members.get(kind.name)
         if isinstance(member, kind):
             asks[kind.name] = (kind.source, member.recommend)

@@ -20,6 +20,7 @@ from nextcart.models.bought_together import BoughtTogether, window_ms
 from nextcart.models.covisitation import Covisitation
 from nextcart.models.fitting import FittedModel, Keep
 from nextcart.models.item2vec import Item2vec
+from nextcart.models.log_bilinear import LogBilinear
 from nextcart.models.model import FitOptions, TrainingArrays
 from nextcart.models.neighbour_lists import NeighbourLists
 from nextcart.models.ranker_training import fit_ranking
@@ -63,8 +64,8 @@ class Counts:
     def fit(self, kind: type[FittedModel], config: ModelsConfig, options: FitOptions) -> FittedModel:
         """The model of that kind.
 
-        Item2vec trains on this machine, on the sequences that the engine gives; session neighbours and the ranker on
-        the training arrays, which are read from the store here.
+        Item2vec trains on this machine, on the sequences that the engine gives; log-bilinear, session neighbours and
+        the ranker on the training arrays, which are read from the store here.
         """
         options.progress(f"{kind.name} by the engine", 0, 1)
         if kind is TopSellers:
@@ -77,6 +78,8 @@ class Counts:
             fitted = BoughtTogether(config.bought_together, self._lists("bought_together", _pairs(config)))
         elif kind is Item2vec:
             fitted = Item2vec.fit(self.sequences(options), config.item2vec, options)
+        elif kind is LogBilinear:
+            fitted = LogBilinear.fit(self._arrays(options), config.log_bilinear, options)
         elif kind is SessionNeighbours:
             fitted = SessionNeighbours.fit(self._arrays(options), config.session_neighbours, options)
         else:

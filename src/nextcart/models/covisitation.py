@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -40,18 +41,39 @@ class Covisitation:
         self.matrices = matrices
 
     @classmethod
-    def fit(cls, arrays: TrainingArrays, config: CovisitationConfig, options: FitOptions) -> Covisitation:
-        """Count every matrix over all items."""
-        counted = {name: _count(arrays, matrix, options, name) for name, matrix in config.counted().items()}
-        return cls.from_counted(config, counted, options)
+    def fit(
+        cls,
+        arrays: TrainingArrays,
+        config: CovisitationConfig,
+        options: FitOptions,
+        asked: Collection[str] | None = None,
+    ) -> Covisitation:
+        """Count the matrices over all items: every one, or those that are asked and what they are made of."""
+        hops = {name: of for name, of in config.two_hops().items() if asked is None or name in asked}
+        counted = {
+            name: _count(arrays, matrix, options, name)
+            for name, matrix in config.counted().items()
+            if asked is None or name in asked or name in hops.values()
+        }
+        return cls._with_hops(config, counted, hops, options)
 
     @classmethod
     def from_counted(
         cls, config: CovisitationConfig, counted: dict[str, NeighbourLists], options: FitOptions
     ) -> Covisitation:
         """The model whose matrices are counted: those of two hops are made of them."""
+        return cls._with_hops(config, counted, config.two_hops(), options)
+
+    @classmethod
+    def _with_hops(
+        cls,
+        config: CovisitationConfig,
+        counted: dict[str, NeighbourLists],
+        hops: dict[str, str],
+        options: FitOptions,
+    ) -> Covisitation:
         width = {name: matrix.top_n for name, matrix in config.counted().items()}
-        for name, of in config.two_hops().items():
+        for name, of in hops.items():
             counted[name] = _two_hop(counted[of], width[of], options, name)
         return cls(config, counted)
 

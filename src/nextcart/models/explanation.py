@@ -10,12 +10,14 @@ from nextcart.kernels.explanation import (
     NO_EVENT,
     explain_by_itself,
     explain_by_lists,
+    explain_by_places,
     explain_by_sessions,
     explain_by_vectors,
 )
 from nextcart.models.bought_together import BoughtTogether
 from nextcart.models.covisitation import MAIN, Covisitation
 from nextcart.models.item2vec import Item2vec
+from nextcart.models.log_bilinear import LogBilinear
 from nextcart.models.session_neighbours import SessionNeighbours
 from nextcart.types import UNKNOWN, Int32s, Ranked, SessionBatch, Source, UInt8s
 
@@ -26,8 +28,9 @@ def events_behind(models: Iterable[object], sessions: SessionBatch, ranked: Rank
     """The event with the greatest share in each item's score, as its index within its session, oldest first.
 
     Asked in this order, of the sources that brought the item: co-visitation (weight * decay ** i * type weight),
-    item2vec (the same of its neighbours, else of the vectors), bought together, session neighbours (sessions that both
-    items share), the item's own newest event. `NO_EVENT` (-1) for what only fills the list, or is pinned.
+    item2vec (the same of its neighbours, else of the vectors), bought together, log-bilinear (the event's part of the
+    product), session neighbours (sessions that both items share), the item's own newest event. `NO_EVENT` (-1) for what
+    only fills the list, or is pinned.
 
     Returns:
         int32, shape (n_sessions, k).
@@ -44,6 +47,9 @@ def events_behind(models: Iterable[object], sessions: SessionBatch, ranked: Rank
     together = by_name.get(BoughtTogether.name)
     if isinstance(together, BoughtTogether):
         _by_bought_together(together, sessions, *asked)
+    log_bilinear = by_name.get(LogBilinear.name)
+    if isinstance(log_bilinear, LogBilinear):
+        _by_log_bilinear(log_bilinear, sessions, *asked)
     neighbours = by_name.get(SessionNeighbours.name)
     if isinstance(neighbours, SessionNeighbours):
         _by_session_neighbours(neighbours, sessions, *asked)
@@ -76,6 +82,11 @@ def _by_bought_together(
     asked[places] = sessions.items[places]
     columns = (sessions.offsets, asked, sessions.types, lists.offsets, lists.items, lists.weights)
     explain_by_lists(found, items, bits, int(model.source), *columns, len(asked), 1.0, ALIKE)
+
+
+def _by_log_bilinear(model: LogBilinear, sessions: SessionBatch, found: Int32s, items: Int32s, bits: UInt8s) -> None:
+    columns = (sessions.offsets, sessions.items, model.vectors, model.weights)
+    explain_by_places(found, items, bits, int(model.source), *columns)
 
 
 def _by_session_neighbours(

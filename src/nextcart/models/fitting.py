@@ -26,11 +26,12 @@ MODEL_NAMES = (
     "covisitation",
     "bought_together",
     "item2vec",
+    "log_bilinear",
     "session_neighbours",
     "hybrid",
     "ranker",
 )
-"""In the order of fitting."""
+"""Those first that others are made of."""
 
 FittedModel = SourceModel | Ranking
 AnyModel = SourceModel | Hybrid | Ranker
@@ -54,6 +55,8 @@ def fit_models(
     """The models by name; arguments and errors as of `Recommender.fit`."""
     wanted = _wanted(only, config.ranker)
     fitted: dict[str, AnyModel] = {}
+    # First, so that the sources of the past are gone before those of all events come: memory holds one of both.
+    ranking = _ranking(arrays, config, options, only, timed, keep) if Ranker.name in wanted else None
     for kind in SOURCES:
         if kind.name in wanted:
             with timed(kind.name):
@@ -61,19 +64,31 @@ def fit_models(
                 fitted[kind.name] = cast(SourceModel, keep(kind, fit))
     if Hybrid.name in wanted:
         fitted[Hybrid.name] = Hybrid(config.hybrid, *_members(fitted))
-    if Ranker.name in wanted:
-        with timed(Ranker.name):
-            ranking = cast(Ranking, keep(Ranking, partial(fit_ranking, arrays, config, options)))
-        if ranking.forests:
-            fitted[Ranker.name] = Ranker(ranking, _sources(fitted))
-        elif only is not None:
-            raise InputError(
-                f"the events pose fewer than {config.ranker.min_questions} questions, too few for a ranker; train "
-                "other models by --only, or lower models.ranker.min_questions"
-            )
-        else:
-            options.progress("ranker, left out for want of sessions to learn from", 1, 1)
+    if ranking:
+        fitted[Ranker.name] = Ranker(ranking, _sources(fitted))
     return fitted
+
+
+def _ranking(
+    arrays: TrainingArrays,
+    config: ModelsConfig,
+    options: FitOptions,
+    only: Iterable[str] | None,
+    timed: Callable[[str], AbstractContextManager[object]],
+    keep: Keep,
+) -> Ranking | None:
+    """What a ranker learns; None where the events are too few for one that was not asked for by name."""
+    with timed(Ranker.name):
+        ranking = cast(Ranking, keep(Ranking, partial(fit_ranking, arrays, config, options)))
+    if ranking.forests:
+        return ranking
+    if only is not None:
+        raise InputError(
+            f"the events pose fewer than {config.ranker.min_questions} questions, too few for a ranker; train "
+            "other models by --only, or lower models.ranker.min_questions"
+        )
+    options.progress("ranker, left out for want of sessions to learn from", 1, 1)
+    return None
 
 
 def load_models(folder: Path) -> dict[str, AnyModel]:

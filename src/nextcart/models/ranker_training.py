@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from nextcart.config import ModelsConfig, RankerConfig
 from nextcart.errors import RunFailed
 from nextcart.kernels.item_columns import item_columns
-from nextcart.models.candidates import SOURCES, Retrieval, models_of, popularity_of
-from nextcart.models.examples import Asked, Examples, cuts_for, examples, fold_at
+from nextcart.models.candidates import Retrieval, fit_sources, popularity_of
+from nextcart.models.examples import Asked, Examples, Fold, cuts_for, examples, fold_at
 from nextcart.models.forest import Forest
 from nextcart.models.model import FitOptions, TrainingArrays, frozen
 from nextcart.models.ranker import Ranking, importance_of
@@ -31,21 +31,17 @@ def fit_ranking(arrays: TrainingArrays, config: ModelsConfig, options: FitOption
         options: the circumstances.
     """
     ranker = config.ranker
-    kinds = [kind for kind in SOURCES if kind.name in models_of(ranker)]
     asked = _asked(arrays)
     found: dict[Objective, list[Examples]] = {objective: [] for objective in asked}
     names: tuple[str, ...] = ()
     cuts = cuts_for(arrays.sessions, ranker)
     for place, (cut, until) in enumerate(zip(cuts, [None, *cuts], strict=False)):
         options.progress("ranker: questions", place, len(cuts))
-        fold = fold_at(arrays, cut, until)
         inner = replace(options, progress=_within(options.progress, f"ranker, cut {place + 1} of {len(cuts)}"))
-        members = [kind.fit(fold.past, getattr(config, kind.name), inner) for kind in kinds]
-        retrieval = Retrieval(ranker, members, columns_of(fold.past), popularity_of(ranker, fold.past))
-        names = retrieval.feature_names
-        for objective, parts in found.items():
-            wanted = ranker.max_questions - sum(len(part.groups) for part in parts)
-            parts.insert(0, examples(fold, retrieval, ranker, asked[objective], wanted, options.seed))
+        wanted = {name: ranker.max_questions - sum(len(part.groups) for part in found[name]) for name in asked}
+        posed, names = _pose(fold_at(arrays, cut, until), config, asked, wanted, inner)
+        for objective, part in posed.items():
+            found[objective].insert(0, part)
     options.progress("ranker: questions", len(cuts), len(cuts))
     forests: dict[Objective, Forest] = {}
     importance: dict[str, dict[str, float]] = {}
@@ -56,6 +52,17 @@ def fit_ranking(arrays: TrainingArrays, config: ModelsConfig, options: FitOption
             importance[objective] = importance_of(names, gains)
     options.progress("ranker: trees", len(found), len(found))
     return Ranking(ranker, forests, columns_of(arrays), names, importance, popularity_of(ranker, arrays))
+
+
+def _pose(
+    fold: Fold, config: ModelsConfig, asked: dict[Objective, Asked], wanted: dict[Objective, int], options: FitOptions
+) -> tuple[dict[Objective, Examples], tuple[str, ...]]:
+    """At most so many examples an objective of what sources that know the past bring, and the names of the features."""
+    ranker, past = config.ranker, fold.past
+    members = fit_sources(past, config, options)
+    retrieval = Retrieval(ranker, members, columns_of(past), popularity_of(ranker, past))
+    posed = {name: examples(fold, retrieval, ranker, asked[name], wanted[name], options.seed) for name in asked}
+    return posed, retrieval.feature_names
 
 
 def _within(progress: Progress, of: str) -> Progress:

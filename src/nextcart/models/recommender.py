@@ -36,7 +36,16 @@ from nextcart.types import Int32s, ItemLists, Mode, Objective, Ranked, SessionBa
 FALLBACKS = (None, "empty_session", "unknown_items", "no_candidates")
 """Why a list is top sellers only, by the number in ``Answer.fallback``."""
 
-BEST_FIRST = ("ranker", "session_neighbours", "hybrid", "covisitation", "item2vec", "bought_together", "top_sellers")
+BEST_FIRST = (
+    "ranker",
+    "session_neighbours",
+    "log_bilinear",
+    "hybrid",
+    "covisitation",
+    "item2vec",
+    "bought_together",
+    "top_sellers",
+)
 
 
 @dataclass(frozen=True, slots=True)

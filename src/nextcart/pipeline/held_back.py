@@ -17,6 +17,7 @@ from nextcart.evaluation.report import Protocol
 from nextcart.models.covisitation import Covisitation
 from nextcart.models.examples import fold_at
 from nextcart.models.fitting import FittedModel, Keep
+from nextcart.models.log_bilinear import LogBilinear
 from nextcart.models.model import FitOptions, TrainingArrays
 from nextcart.models.ranker import Ranking
 from nextcart.models.recommender import Recommender
@@ -36,6 +37,7 @@ FIGURES = ("recall", "mrr")
 _ASKING = {
     SessionNeighbours.name: set(NeighboursQueryConfig.model_fields),
     Covisitation.name: {"query_events", "query_decay", "query_type_weights"},
+    LogBilinear.name: {"query_events"},
 }
 """Settings of a question alone: with others of them a fitted model need not be fitted again."""
 
@@ -148,6 +150,8 @@ class HeldBack:
                 return SessionNeighbours(section, model.index)
             if isinstance(model, Covisitation):
                 return Covisitation(section, model.matrices)
+            if isinstance(model, LogBilinear):
+                return LogBilinear(section, model.vectors, model.biases, model.weights, model.nearest)
             return model
 
         return keep

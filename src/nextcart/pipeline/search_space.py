@@ -95,6 +95,15 @@ SPACES: dict[str, tuple[Parameter, ...]] = {
         Number("covisitation.query_events", 1, 30),
         Number("covisitation.query_decay", 0.2, 1.0, log=False),
     ),
+    "log_bilinear": (
+        Choice("log_bilinear.dim", (32, 64, 96, 128)),
+        Number("log_bilinear.context_events", 2, 20),
+        Number("log_bilinear.epochs", 3, 30),
+        Number("log_bilinear.learning_rate", 0.02, 0.2),
+        Number("log_bilinear.dropout", 0.0, 0.6, log=False),
+        Number("log_bilinear.negative_power", 0.3, 1.0, log=False),
+        Number("log_bilinear.query_events", 1, 20),
+    ),
     "hybrid": (
         Number("hybrid.covisitation", 0.0, 1.0, log=False),
         Number("hybrid.item2vec", 0.0, 1.0, log=False),

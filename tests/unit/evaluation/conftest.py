@@ -3,11 +3,12 @@ from __future__ import annotations
 import pytest
 
 from nextcart.config import ModelsConfig
+from nextcart.models.fitting import MODEL_NAMES
 from nextcart.models.model import FitOptions
 from nextcart.models.recommender import Recommender
 from tests.shop import Shop, make_shop
 
-MODELS = ("top_sellers", "covisitation", "bought_together", "item2vec", "session_neighbours", "hybrid")
+MODELS = tuple(name for name in MODEL_NAMES if name != "ranker")
 """All that fit in milliseconds; a ranker is asked the same way."""
 
 

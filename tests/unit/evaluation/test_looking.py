@@ -69,9 +69,9 @@ def test_sources_of_hits(seen: Look) -> None:
     assert [each.name for each in seen.ranker.sources] == [
         "top_sellers",
         "covisitation",
-        "item2vec",
         "session_neighbours",
         "history",
+        "log_bilinear",
     ]
     for each in seen.ranker.sources:
         assert 0 <= each.alone <= each.hits <= 1
@@ -103,7 +103,7 @@ def test_without_a_source_its_own_candidates_are_gone(ranked: Recommender, held_
     assert (found.sources == bit).any()
 
 
-@pytest.mark.parametrize("member", ["item2vec", "session_neighbours", "top_sellers", "covisitation"])
+@pytest.mark.parametrize("member", ["log_bilinear", "session_neighbours", "top_sellers", "covisitation"])
 def test_a_hidden_source_looks_like_one_that_is_not_there(
     ranked: Recommender, held_out: SessionBatch, member: str
 ) -> None:

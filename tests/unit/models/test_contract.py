@@ -1,10 +1,12 @@
 import pytest
 
-from nextcart.config import Item2vecConfig, ModelsConfig, RankerConfig
+from nextcart.config import Item2vecConfig, LogBilinearConfig, ModelsConfig, RankerConfig
 from tests.contract import CHECKS, Subject
 
 EXACT = ModelsConfig()
-CLUSTERED = ModelsConfig(item2vec=Item2vecConfig(exact_below=100, nprobe=2))
+CLUSTERED = ModelsConfig(
+    item2vec=Item2vecConfig(exact_below=100, nprobe=2), log_bilinear=LogBilinearConfig(exact_below=100, nprobe=2)
+)
 """Neighbours from an inverted file of few cells, two of which are looked through for each."""
 
 FEW = ModelsConfig(ranker=RankerConfig(min_questions=20, min_leaf_rows=5, max_trees=20, folds=2))
@@ -18,6 +20,8 @@ SUBJECTS = {
     "bought_together": ("bought_together", EXACT),
     "item2vec": ("item2vec", EXACT),
     "item2vec-clustered": ("item2vec", CLUSTERED),
+    "log_bilinear": ("log_bilinear", EXACT),
+    "log_bilinear-clustered": ("log_bilinear", CLUSTERED),
     "session_neighbours": ("session_neighbours", EXACT),
     "hybrid": ("hybrid", EXACT),
     "ranker": ("ranker", FEW),

@@ -16,7 +16,8 @@ from nextcart.models.vocabulary import Vocabulary
 from nextcart.types import SessionBatch
 from tests.naive import CARTS, CLICKS, Event, batch_of
 
-SMALL = RankerConfig(min_questions=20, min_leaf_rows=5, max_trees=30, folds=2)
+# Every tree sees every feature: with so few of both, a share of them may miss the one that decides.
+SMALL = RankerConfig(min_questions=20, min_leaf_rows=5, max_trees=30, folds=2, feature_share=1.0)
 CONFIG = ModelsConfig(ranker=SMALL)
 OPTIONS = FitOptions(seed=3, threads=2, deterministic=True)
 

@@ -79,6 +79,23 @@ def test_bought_together(shop, recommender):
     )
 
 
+def test_log_bilinear(shop, recommender):
+    model = recommender.models["log_bilinear"]
+    vectors, weights = model.vectors.astype(np.float64), model.weights.astype(np.float64)
+    ranked = recommender.recommend(shop.asking, 15, model="log_bilinear").ranked
+
+    def greatest(session, item):
+        last = list(enumerate(session))[::-1][: len(weights)]
+        shares = [
+            ((weights[place] * vectors[each.item]) @ vectors[item], event)
+            for place, (event, each) in enumerate(last)
+            if each.item >= 0
+        ]
+        return max(shares)[1]
+
+    check(recommender, shop.asking, ranked, Source.LOG_BILINEAR, greatest)
+
+
 def test_session_neighbours(shop, recommender):
     model = recommender.models["session_neighbours"]
     index, config = model.index, model.config

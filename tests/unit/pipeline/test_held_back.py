@@ -39,9 +39,9 @@ def test_events_from_the_cut_on_reach_no_fit(arrays, held_back, monkeypatch) -> 
     for kind in SOURCES:
         true = kind.fit
 
-        def fit(arrays, config, options, *, true=true):
+        def fit(arrays, config, options, *asked, true=true):
             seen.append(arrays.sessions.ts.max())
-            return true(arrays, config, options)
+            return true(arrays, config, options, *asked)
 
         monkeypatch.setattr(kind, "fit", staticmethod(fit))
     fresh = HeldBack(arrays, Settings())
