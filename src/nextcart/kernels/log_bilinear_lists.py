@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from nextcart.kernels.scoring import EMPTY, new_table, slot_of
+from nextcart.kernels.scoring import EMPTY, new_table, slot_of, span
 from nextcart.kernels.topk import push, sort_heap
 from nextcart.types import Float32s, Int32s, Int64s
 
@@ -46,15 +46,16 @@ def items_after(
         if not describe_session(items, start, stop, vectors, weights, described):
             continue
         near = nearest.shape[1]
-        ban_start, ban_stop = (ban_offsets[s], ban_offsets[s + 1]) if len(ban_offsets) else (0, 0)
-        looked = allow_offsets[s + 1] - allow_offsets[s] if len(allow_offsets) else context + query_events * near
+        ban_start, ban_stop = span(ban_offsets, s)
+        allow_start, allow_stop = span(allow_offsets, s)
+        looked = allow_stop - allow_start if len(allow_offsets) else context + query_events * near
         table = new_table(looked + ban_stop - ban_start)
         for b in range(ban_start, ban_stop):
             table[slot_of(table, banned[b])] = banned[b]
         best_items, best_scores = out_items[s], out_scores[s]
         size = 0
         if len(allow_offsets):
-            for j in range(allow_offsets[s], allow_offsets[s + 1]):
+            for j in range(allow_start, allow_stop):
                 size = _offer(allowed[j], table, described, vectors, biases, best_scores, best_items, size)
         else:
             for e in range(stop - 1, start - 1, -1):
