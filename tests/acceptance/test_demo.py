@@ -20,6 +20,7 @@ def grocery(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_it_shows_every_command_that_it_runs(grocery: str) -> None:
     assert re.findall(r"^\$ nextcart (\w+)", grocery, re.MULTILINE) == list(STEPS)
+    assert re.search(r"^\$ nextcart train .*--config var/demo/grocery/nextcart\.toml$", grocery, re.MULTILINE)
 
 
 def test_it_ends_with_what_a_person_wants_to_see(grocery: str) -> None:

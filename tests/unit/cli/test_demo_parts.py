@@ -10,7 +10,7 @@ from nextcart.cli import demo, demo_data
 from nextcart.cli.demo import _everyday, _own_folder, _typical_session
 from nextcart.cli.demo_data import prepare_grocery
 from nextcart.cli.tables import Names
-from nextcart.config import ModelsConfig, SplitConfig
+from nextcart.config import LogBilinearConfig, ModelsConfig, SplitConfig, load_settings
 from nextcart.errors import InputError, RunFailed
 from nextcart.events.ingest import ingest
 from nextcart.events.split import split
@@ -70,6 +70,7 @@ def test_the_grocery_data_is_prepared_once(tmp_path, monkeypatch):
     made = prepare_grocery(tmp_path / "demo")
     before = made.events.stat().st_mtime_ns
     assert made.names.read_text().startswith("aid,name\n")
+    assert load_settings(made.settings).models.log_bilinear.max_steps < LogBilinearConfig().max_steps
     assert prepare_grocery(tmp_path / "demo") == made
     assert made.events.stat().st_mtime_ns == before
     monkeypatch.setattr(demo_data, "find_spec", lambda name: None)
