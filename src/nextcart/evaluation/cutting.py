@@ -36,8 +36,13 @@ def sample_sessions(sessions: SessionBatch, limit: int | None) -> SessionBatch:
     """At most ``limit`` sessions, evenly spaced over the batch: a quick look that no order of ids can bend."""
     if limit is None or limit >= len(sessions):
         return sessions
-    chosen = np.linspace(0, len(sessions) - 1, limit).round().astype(np.int64)
+    chosen = evenly_spaced(len(sessions), limit)
     return events_between(sessions, sessions.offsets[chosen], sessions.offsets[chosen + 1])
+
+
+def evenly_spaced(count: int, most: int) -> Int64s:
+    """At most so many of the places 0 to ``count`` - 1, evenly spaced and ascending."""
+    return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)
 
 
 def events_between(sessions: SessionBatch, starts: Int64s, ends: Int64s) -> SessionBatch:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nextcart.config import EvaluationConfig
-from nextcart.evaluation.cutting import Questions, events_between, known_events, sample_sessions
+from nextcart.evaluation.calibration import Calibration, Scores, later_calibration
+from nextcart.evaluation.cutting import Questions, evenly_spaced, events_between, known_events, sample_sessions
 from nextcart.evaluation.metrics import Bools
 from nextcart.evaluation.protocols.next_click import next_clicks
 from nextcart.evaluation.protocols.next_event import last_events
@@ -70,6 +71,7 @@ class Look:
         k: length of the lists.
         curves: of every model.
         ranker: how the ranker came by its lists; None where the version has none.
+        calibrations: what its scores are worth, one for each objective that it has trees for.
         model: whose answers the examples are.
         examples: hits first, then misses.
     """
@@ -82,6 +84,7 @@ class Look:
     k: int
     curves: tuple[Curve, ...]
     ranker: RankerLook | None
+    calibrations: tuple[Calibration, ...]
     model: str
     examples: tuple[Example, ...]
 
@@ -111,6 +114,7 @@ def look(
     counts = {name: np.zeros(k + 1, np.int64) for name in recommender.models}
     ranker = recommender.models.get(Ranker.name)
     watch = Watch(recommender, ranker, k, len(sample)) if isinstance(ranker, Ranker) else None
+    scores = Scores()
     default: list[Int64s] = []
     for questions in batches:
         shared = recommender.share(questions.history, k)
@@ -121,9 +125,19 @@ def look(
             if name == recommender.default_model:
                 default.append(found)
             if watch is not None and name == Ranker.name:
-                watch.add(questions, answer.ranked, found, shared)
+                watch.add(questions, found, shared)
+                scores.add(questions, answer.ranked)
         done += len(questions)
         progress("looking at held-out sessions", done, total)
+    calibrations: list[Calibration] = []
+    for objective in ranker.ranking.forests if isinstance(ranker, Ranker) else ():
+        if objective == "clicks":
+            bins = scores.bins(len(sample), config.rounds, config.seed)
+            calibrations.append(Calibration(objective, protocol, total, bins))
+        else:
+            calibrations.append(
+                later_calibration(recommender, sessions, config, objective, limit=limit, progress=progress)
+            )
     return Look(
         protocol=protocol,
         split=split,
@@ -133,6 +147,7 @@ def look(
         k=k,
         curves=tuple(Curve(name, _curve(count)) for name, count in counts.items()),
         ranker=watch.result(config.rounds, config.seed) if watch is not None and total else None,
+        calibrations=tuple(calibrations),
         model=recommender.default_model,
         examples=_examples(recommender, batches, default, k),
     )
@@ -180,9 +195,7 @@ def _spread(session: Int64s, wanted: Bools, count: int) -> Int64s:
     rows = np.flatnonzero(wanted)
     _, first, times = np.unique(session[rows], return_index=True, return_counts=True)
     middles: Int64s = rows[first + times // 2]
-    if len(middles) > count:
-        middles = middles[np.linspace(0, len(middles) - 1, count).round().astype(np.int64)]
-    return middles
+    return middles[evenly_spaced(len(middles), count)]
 
 
 def _example(recommender: Recommender, questions: Questions, at: int, k: int) -> Example:

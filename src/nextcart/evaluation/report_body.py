@@ -8,15 +8,20 @@ from html import escape
 from itertools import groupby
 
 from nextcart.evaluation import report_charts as charts
+from nextcart.evaluation.calibration import Calibration
 from nextcart.evaluation.looking import Example, Look
 from nextcart.evaluation.report_data import Report
 from nextcart.evaluation.report_tables import signed, table
 from nextcart.evaluation.sources import Cost, RankerLook
-from nextcart.events.page import Card, Spec, card_html
+from nextcart.events.page import Card, Spec, Width, card_html
 from nextcart.events.profile_text import share_text
-from nextcart.types import Id
+from nextcart.types import Id, Objective
 
-OBJECTIVES = {"clicks": "the next click", "carts": "later carts", "orders": "later orders"}
+OBJECTIVES: dict[Objective, str] = {"clicks": "the next click", "carts": "later carts", "orders": "later orders"}
+NO_QUESTION = "These sessions pose no question."
+NO_TREES = (
+    "The training events hold too few questions of this kind, so it has no trees of its own; those of clicks answer."
+)
 
 
 @dataclass(slots=True)
@@ -47,51 +52,34 @@ class Body:
         self.html.append(f'<div class="cards">{"".join(drawn)}</div>')
 
 
-def lacking(title: str, reason: str, command: str = "") -> str:
+def lacking(title: str, reason: str, command: str = "", width: Width = "full") -> str:
     """A card for what is not there, with the command that makes it."""
     shown = f" <code>{escape(command)}</code>" if command else ""
     return (
-        f'<section class="card full"><h2>{escape(title)}</h2><p class="lacking">{escape(reason)}{shown}</p></section>'
+        f'<section class="card {width}"><h2>{escape(title)}</h2>'
+        f'<p class="lacking">{escape(reason)}{shown}</p></section>'
     )
 
 
 def add_places(body: Body, report: Report) -> None:
-    """How far down the lists the hits stand, and what the ranker's scores are worth."""
+    """How far down the lists the hits stand."""
     seen = report.look
-    body.part(
-        "Places of the hits",
-        _looked(seen) if seen else "How far down the lists the hits stand, and what scores are worth.",
-    )
+    body.part("Places of the hits", _looked(seen) if seen else "How far down the lists the hits stand.")
     if seen is None or not seen.questions:
-        body.cards([lacking("Recall by k", report.why_not or "These sessions pose no question.")])
+        body.cards([lacking("Recall by k", report.why_not or NO_QUESTION)])
         return
     best_first = sorted(seen.curves, key=lambda curve: -curve.recall[-1])
     ends = [(curve.model, f"{curve.recall[-1]:.4f}") for curve in best_first]
     hint = "A steep start means that hits stand first; lines that still climb at the end gain by longer lists."
-    spec = charts.curves_chart(seen.curves)
-    if seen.ranker is None:
-        body.cards([Card("Recall by k", ends, hint, spec, width="full")])
-        return
-    bins = seen.ranker.bins
-    outer = (("lowest bin", bins[:1]), ("highest bin", bins[-1:]))
-    figures = [(name, share_text(each.observed, 1)) for name, some in outer for each in some]
-    body.cards([
-        Card("Recall by k", ends, hint, spec),
-        Card(
-            "Calibration of the ranker",
-            figures,
-            "All places of the ranker's lists in bins of as many, by score. On the dashed line a score is a "
-            "probability. Trained to order (lambdarank), it need not be; the share should still rise with it.",
-            charts.calibration_chart(bins),
-        ),
-    ])  # fmt: skip
+    body.cards([Card("Recall by k", ends, hint, charts.curves_chart(seen.curves), width="full")])
 
 
 def add_ranker(body: Body, report: Report) -> None:
-    """What the ranker looks at, and what its sources are worth to it."""
+    """What the ranker looks at, what its scores are worth, and its sources to it."""
     body.part(
         "The ranker",
-        "What its trees look at, which source brought the items that were hit, and what each source is worth to it.",
+        "What its trees look at, how often the items of a score really came, which source brought the items that were "
+        "hit, and what each source is worth to it.",
     )
     cards: list[Card | str] = []
     if report.importance is None:
@@ -101,27 +89,46 @@ def add_ranker(body: Body, report: Report) -> None:
         body.cards(cards)
         return
     for objective, label in OBJECTIVES.items():
+        title = f"Feature importance: {label}"
         shares = report.importance.get(objective)
         if shares is None:
-            cards.append(_no_trees(label))
+            cards.append(lacking(title, NO_TREES, width="third"))
             continue
-        title = f"Feature importance: {label}"
         hint = "Share of the gain of all splits. Of each list the trees see an item's score and rank."
         cards.append(
             Card(title, [("features in use", str(len(shares)))], hint, charts.importance_chart(shares), "third")
         )
     if report.look is None or report.look.ranker is None:
-        cards.append(lacking("Sources", report.why_not or "These sessions pose no question."))
+        cards.append(lacking("Calibration and sources", report.why_not or NO_QUESTION))
     else:
+        by_objective = {each.objective: each for each in report.look.calibrations}
+        cards += [_calibration(label, by_objective.get(name)) for name, label in OBJECTIVES.items()]
         cards += _sources(report.look.ranker, report.look.k)
     body.cards(cards)
 
 
-def _no_trees(label: str) -> str:
-    return (
-        f'<section class="card third"><h2>Feature importance: {escape(label)}</h2><p class="lacking">The training '
-        "events hold too few questions of this kind, so it has no trees of its own; others answer.</p></section>"
-    )
+def _calibration(label: str, seen: Calibration | None) -> Card | str:
+    title = f"Calibration: {label}"
+    if seen is None:
+        return lacking(title, NO_TREES, width="third")
+    if not seen.bins:
+        reason = "The ranker scored no item in these sessions." if seen.questions else NO_QUESTION
+        return lacking(title, reason, width="third")
+    outer = (("lowest bin", seen.bins[0]), ("highest bin", seen.bins[-1]))
+    figures = [("questions", f"{seen.questions:,}"), *((name, share_text(each.observed, 1)) for name, each in outer)]
+    return Card(title, figures, _CALIBRATION_HINTS[seen.protocol], charts.calibration_chart(seen.bins), "third")
+
+
+_BINS = (
+    "The places of the ranker's lists in bins of as many, by score, with their 95 % interval. On the dashed line a "
+    "score is a probability. Trained to order (lambdarank), it need not be; the share should still rise with it."
+)
+_CALIBRATION_HINTS = {
+    "next_click": f"Which items were the next click. {_BINS}",
+    "next_event": f"Which items came next. {_BINS}",
+    "multi_objective": "Which items came at any later time, in sessions that went on to such an event, cut as "
+    f"multi_objective cuts them. {_BINS}",
+}
 
 
 def _sources(seen: RankerLook, k: int) -> list[Card | str]:
@@ -165,7 +172,7 @@ def add_examples(body: Body, report: Report) -> None:
     seen = report.look
     body.part("Examples", "Hits and misses, evenly spaced over the sessions that were looked at; items by their id.")
     if seen is None or not seen.examples:
-        body.cards([lacking("Examples", report.why_not or "These sessions pose no question.")])
+        body.cards([lacking("Examples", report.why_not or NO_QUESTION)])
         return
     heads = ("what came", "place", "the session's last events, oldest first", "the list began with")
     rows = [(_target(each), [_place(each), _session(each), _listed(each)], False) for each in seen.examples]

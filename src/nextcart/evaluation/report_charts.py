@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import altair as alt
 
+from nextcart.evaluation.calibration import Bin
 from nextcart.evaluation.looking import Curve
 from nextcart.evaluation.report import Evaluation
-from nextcart.evaluation.sources import Bin, RankerLook
+from nextcart.evaluation.sources import RankerLook
 from nextcart.events.page import Spec, drawable
 from nextcart.events.profile_text import share_text
 from nextcart.models.fitting import MODEL_NAMES
@@ -98,36 +99,35 @@ def hits_chart(seen: RankerLook) -> Spec:
 
 
 def calibration_chart(bins: Sequence[Bin]) -> Spec:
-    """Mean score of each bin against the share of its places that were the target, with the line where both agree."""
-    rows: Rows = [
-        {"score": each.score, "observed": each.observed, "text": share_text(each.observed, 1), "places": each.places}
-        for each in bins
-    ]
-    top = max((each.observed for each in bins), default=0.0) * 1.1 or 1.0
-    points = (
-        alt.Chart(alt.InlineData(values=rows))
-        .mark_line(point={"size": 40, "filled": True})
-        .encode(
-            x=alt.X("score:Q", title="mean score of the bin", scale=alt.Scale(domain=[0, 1])),
-            y=alt.Y(
-                "observed:Q",
-                title="share that was the target",
-                scale=alt.Scale(domain=[0, top]),
-                axis=alt.Axis(format=".0%"),
-            ),
-            tooltip=[
-                alt.Tooltip("score:Q", format=".3f"),
-                alt.Tooltip("text:N", title="observed"),
-                alt.Tooltip("places:Q"),
-            ],
-        )
+    """Mean score of each bin against the share of its items that came, with the line where both agree."""
+    rows: Rows = []
+    for each in bins:
+        low, high = each.interval or (each.observed, each.observed)
+        text = f"{share_text(each.observed, 1)} ({share_text(low, 1)} to {share_text(high, 1)})"
+        row = {"score": each.score, "observed": each.observed, "low": low, "high": high, "text": text}
+        rows.append({**row, "places": each.places})
+    top = min(max((float(str(row["high"])) for row in rows), default=0.0) * 1.05 or 1.0, 1.0)
+    scale = alt.Scale(domain=[0, top])
+    base = alt.Chart(alt.InlineData(values=rows)).encode(
+        x=alt.X("score:Q", title="mean score of the bin", scale=alt.Scale(domain=[0, 1])),
+        tooltip=[
+            alt.Tooltip("score:Q", format=".3f"),
+            alt.Tooltip("text:N", title="came"),
+            alt.Tooltip("places:Q"),
+        ],
     )
+    spans = base.mark_rule(strokeWidth=1.5).encode(
+        y=alt.Y("low:Q", title="share that came", scale=scale, axis=alt.Axis(format=".0%")), y2="high:Q"
+    )
+    line = base.mark_line(point={"size": 40, "filled": True}).encode(y="observed:Q")
     agree = (
         alt.Chart(alt.InlineData(values=[{}]))
         .mark_rule(strokeDash=[4, 4])
         .encode(x=alt.datum(0), y=alt.datum(0), x2=alt.datum(top), y2=alt.datum(top))
     )
-    return drawable(alt.layer(agree, points).properties(height=HEIGHT + LEGEND), "Line: observed share by score.")
+    return drawable(
+        alt.layer(agree, spans, line).properties(height=HEIGHT), "Line: share of the items that came by score."
+    )
 
 
 def _bars(rows: Rows, value: str, label_width: int = LABEL_WIDTH) -> AnyChart:

@@ -1,4 +1,4 @@
-"""How a ranker comes by its lists: which source found each hit, what dropping it costs, what its scores are worth."""
+"""How a ranker comes by its lists: which source found each hit, and what dropping one costs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from nextcart.models.recommender import Recommender
 from nextcart.models.shared import Shared
 from nextcart.types import Float32s, Int64s, Ranked, Source
 
-BINS = 20
 _LIST_SOURCES = {
     "neighbours": Source.SESSION_NEIGHBOURS,
     NEARBY: Source.SESSION_NEIGHBOURS,
@@ -73,15 +72,6 @@ class SourceShare:
 
 
 @dataclass(frozen=True, slots=True)
-class Bin:
-    """Places of lists with like scores: their mean score, the share of them that were the target, how many."""
-
-    score: float
-    observed: float
-    places: int
-
-
-@dataclass(frozen=True, slots=True)
 class RankerLook:
     """What was seen of the ranker.
 
@@ -91,7 +81,6 @@ class RankerLook:
         found: share of the targets that are among the candidates: no order of them can do better.
         filled: share of the hits that no source brought; top sellers fill short lists.
         sources: in the order of their bits.
-        bins: by score, ascending.
     """
 
     recall: float
@@ -99,7 +88,6 @@ class RankerLook:
     found: float
     filled: float
     sources: tuple[SourceShare, ...]
-    bins: tuple[Bin, ...]
 
 
 class Watch:
@@ -113,16 +101,13 @@ class Watch:
         self._brought = np.zeros(256, np.int64)
         # By session: questions, hits, then the hits without each source, its candidates left out or also hidden.
         self._sums = np.zeros((n_sessions, 2 + 2 * len(self._sources)))
-        self._scores: list[Float32s] = []
-        self._came: list[Bools] = []
 
-    def add(self, questions: Questions, ranked: Ranked, places: Int64s, shared: Shared) -> None:
+    def add(self, questions: Questions, places: Int64s, shared: Shared) -> None:
         """Take a batch of questions of one target each.
 
         Args:
             questions: what was asked.
-            ranked: the ranker's lists.
-            places: of the targets in them, k where they are not.
+            places: of the targets in the ranker's lists, k where they are not.
             shared: what is known of these sessions.
         """
         history, targets = questions.history, questions.targets.items
@@ -137,10 +122,6 @@ class Watch:
         self._candidates += len(found.items)
         self._found += int((brought > 0).sum())
         self._brought += np.bincount(brought[hit], minlength=256)
-        # Only what the ranker scored: what fills a list has no score of its own.
-        scored = (ranked.items >= 0) & (ranked.scores > 0)
-        self._scores.append(ranked.scores[scored])
-        self._came.append((ranked.items == targets[:, None])[scored])
         for row, source in enumerate(self._sources):
             for hidden in (False, True):
                 lacking = Lacking(self._ranker, found, source, hidden=hidden)
@@ -174,7 +155,6 @@ class Watch:
             found=float(self._found / questions),
             filled=int(self._brought[0]) / hits,
             sources=sources,
-            bins=bins_of(np.concatenate(self._scores), np.concatenate(self._came)),
         )
 
     def _count(self, column: int, questions: Questions, which: Bools) -> None:
@@ -215,13 +195,6 @@ def hide(features: Float32s, retrieval: Retrieval, source: Source) -> None:
         if name in absent:
             features[:, column] = absent[name]
     sum_up_lists(features, len(retrieval.list_names))
-
-
-def bins_of(scores: Float32s, came: Bools) -> tuple[Bin, ...]:
-    """Bins of as many places each, by score, ascending; equal scores may part."""
-    order = np.argsort(scores, kind="stable")
-    parts = [part for part in np.array_split(order, BINS) if len(part)]
-    return tuple(Bin(float(scores[part].mean()), float(came[part].mean()), len(part)) for part in parts)
 
 
 def _cost(values: Floats) -> Cost:

@@ -1,4 +1,4 @@
-"""A look at held-out sessions: curves, sources, what dropping one costs, bins of scores, examples."""
+"""A look at held-out sessions: curves, sources, what dropping one costs, examples."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from nextcart.config import EvaluationConfig, ModelsConfig, RankerConfig
 from nextcart.evaluation.looking import Look, look, places
 from nextcart.evaluation.replay import replay
-from nextcart.evaluation.sources import Lacking, bins_of, hide
+from nextcart.evaluation.sources import Lacking, hide
 from nextcart.kernels.pair_columns import LIST_COLUMNS, NEVER, PAIR_COLUMNS
 from nextcart.models.candidates import SOURCES, Retrieval
 from nextcart.models.model import FitOptions, Query
@@ -135,15 +135,6 @@ def test_hidden_history_looks_like_items_that_were_never_seen(ranked: Recommende
     assert (found[:, pair] == never_seen).all()
 
 
-def test_bins_hold_as_many_places_and_ascend() -> None:
-    scores = np.linspace(1, 0, 40, dtype=np.float32)
-    bins = bins_of(scores, np.arange(40) < 3)
-    assert [each.places for each in bins] == [2] * 20
-    assert [each.observed for each in bins[-3:]] == [0, 0.5, 1]
-    assert [each.score for each in bins] == sorted(each.score for each in bins)
-    assert [each.places for each in bins_of(scores[:3], np.ones(3, bool))] == [1, 1, 1]
-
-
 def test_examples_are_hits_and_misses_with_their_sessions(seen: Look) -> None:
     hits = [each for each in seen.examples if each.place is not None]
     assert (len(hits), len(seen.examples)) == (6, 12)
@@ -168,6 +159,7 @@ def test_a_log_without_clicks_asks_for_the_last_event(ranked: Recommender, held_
     orders = replace(held_out, types=np.full(held_out.n_events, ORDERS, np.uint8))
     found = look(ranked, orders, CONFIG, split="test", limit=100)
     assert (found.protocol, found.questions) == ("next_event", 100)
+    assert found.calibrations[0].protocol == "next_event"
     assert found.examples
 
 
@@ -175,5 +167,5 @@ def test_no_session_and_no_ranker(recommender: Recommender, held_out: SessionBat
     nothing = look(recommender, held_out.slice(0, 0), CONFIG, split="test", limit=10)
     assert (nothing.questions, nothing.examples, nothing.ranker) == (0, (), None)
     plain = look(recommender, held_out, CONFIG, split="test", limit=20)
-    assert plain.ranker is None
+    assert (plain.ranker, plain.calibrations) == (None, ())
     assert {each.candidate for each in plain.examples} == {None}

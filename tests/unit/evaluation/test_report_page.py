@@ -10,13 +10,14 @@ import pytest
 import vl_convert
 
 from nextcart.config import EvaluationConfig
+from nextcart.evaluation.calibration import Bin, Calibration
 from nextcart.evaluation.looking import Curve, Example, Look
 from nextcart.evaluation.replay import replay
 from nextcart.evaluation.report import PROTOCOLS, Evaluation
 from nextcart.evaluation.report_data import Facts, Lead, Report
 from nextcart.evaluation.report_page import render_report, sliced
 from nextcart.evaluation.report_tables import cell, protocol_table, signed
-from nextcart.evaluation.sources import Bin, Cost, RankerLook, SourceShare
+from nextcart.evaluation.sources import Cost, RankerLook, SourceShare
 from nextcart.models.recommender import Recommender
 from tests.shop import Shop, make_shop
 
@@ -50,7 +51,10 @@ SEEN = Look(
             SourceShare("covisitation", 0.9, 0.1, Cost(-0.0123, (-0.02, -0.001)), Cost(-0.2, None)),
             SourceShare("history", 0.4, 0.0, Cost(0.0, (0.0, 0.0)), Cost(0.001, (-0.01, 0.02))),
         ),
-        bins=(Bin(0.2, 0.01, 80), Bin(0.7, 0.2, 80)),
+    ),
+    calibrations=(
+        Calibration("clicks", "next_click", 160, (Bin(0.2, 0.01, (0.0, 0.02), 80), Bin(0.7, 0.234, (0.1, 0.3), 80))),
+        Calibration("carts", "multi_objective", 17, (Bin(0.6, 0.119, None, 51),)),
     ),
     model="ranker",
     examples=(
@@ -119,6 +123,12 @@ def test_every_part_is_there(evaluations: list[Evaluation]) -> None:
         "Seen on 40 of the 90 sessions of val_split, which pose 160 questions by next_click.",
         "Feature importance: later orders",
         "so it has no trees of its own",
+        "Calibration: the next click",
+        "23.4 %",
+        "Calibration: later carts",
+        "11.9 %",
+        "in sessions that went on to such an event",
+        "Calibration: later orders",
         "−0.0123",
         "12 (seen before)",
         "7 before,",
@@ -136,8 +146,8 @@ def test_every_chart_has_its_place_and_can_be_drawn(evaluations: list[Evaluation
     specs = json.loads(page.specs)
     places = {value for name, value in page.attributes if name == "id" and value and value.startswith("chart-")}
     assert specs.keys() == places
-    # Three cards of slices (no item is known to be young), curves, calibration, one forest, sources.
-    assert len(specs) == 7
+    # Three cards of slices (no item is known to be young), curves, one forest, two calibrations, sources.
+    assert len(specs) == 8
     for spec in specs.values():
         assert vl_convert.vegalite_to_vega(spec, vl_version="6.4")["marks"]
         assert '"url"' not in json.dumps(spec)
@@ -161,9 +171,11 @@ def test_what_is_missing_says_how_to_make_it() -> None:
     assert json.loads(page.specs) == {}
 
 
-def test_a_ranker_that_scored_nothing_has_a_page() -> None:
-    ranker = replace(SEEN.ranker, bins=()) if SEEN.ranker else None
-    assert "Calibration of the ranker" in render_report(report_of([], look=replace(SEEN, ranker=ranker)))
+def test_an_objective_without_questions_or_scores_is_said() -> None:
+    calibrations = (Calibration("clicks", "next_click", 160, ()), Calibration("carts", "multi_objective", 0, ()))
+    page = Page(render_report(report_of([], look=replace(SEEN, calibrations=calibrations))))
+    assert page.text.count("The ranker scored no item in these sessions.") == 1
+    assert page.text.count("These sessions pose no question.") == 1
 
 
 def test_a_look_without_questions_is_said() -> None:

@@ -23,6 +23,14 @@ def draw_cuts(n_events: Int64s, seed: int) -> Int64s:
     return np.where(n_events >= 2, cuts, 0)
 
 
+def later_events(sessions: SessionBatch, cuts: Int64s, objective: Objective) -> Int64s:
+    """The events of the objective's type after the cut of their session, in their order; none where the cut is 0."""
+    kind = EventType(TYPE_NAMES.index(objective))
+    owner = session_of_event(sessions)
+    after = np.arange(sessions.n_events) >= (sessions.offsets[:-1] + cuts)[owner]
+    return np.flatnonzero((sessions.types == kind) & after & (cuts[owner] > 0))
+
+
 def later_labels(sessions: SessionBatch, cuts: Int64s, objective: Objective, history_events: int) -> Questions:
     """The questions of one objective: of the sessions that have such an event after their cut.
 
@@ -32,10 +40,7 @@ def later_labels(sessions: SessionBatch, cuts: Int64s, objective: Objective, his
         objective: "clicks": the next click alone; "carts", "orders": all later ones, each item once.
         history_events: most events that are shown.
     """
-    kind = EventType(TYPE_NAMES.index(objective))
-    owner = session_of_event(sessions)
-    ends = sessions.offsets[:-1] + cuts
-    later = np.flatnonzero((sessions.types == kind) & (np.arange(sessions.n_events) >= ends[owner]) & (cuts[owner] > 0))
+    owner, later = session_of_event(sessions), later_events(sessions, cuts, objective)
     if objective == "clicks":
         _, once = np.unique(owner[later], return_index=True)
     else:
@@ -43,7 +48,7 @@ def later_labels(sessions: SessionBatch, cuts: Int64s, objective: Objective, his
         _, once = np.unique(owner[later] * width + sessions.items[later], return_index=True)
     events = later[np.sort(once)]
     asked, counts = np.unique(owner[events], return_counts=True)
-    return pose(sessions, asked, ends[asked], counts, events, history_events)
+    return pose(sessions, asked, (sessions.offsets[:-1] + cuts)[asked], counts, events, history_events)
 
 
 def add_total(figures: dict[str, Floats]) -> None:
