@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -18,6 +19,7 @@ from nextcart.evaluation.report_data import Facts, Lead, Report
 from nextcart.evaluation.report_page import render_report, sliced
 from nextcart.evaluation.report_tables import cell, protocol_table, signed
 from nextcart.evaluation.sources import Cost, RankerLook, SourceShare
+from nextcart.models.fitting import MODEL_NAMES
 from nextcart.models.recommender import Recommender
 from tests.shop import Shop, make_shop
 
@@ -176,6 +178,16 @@ def test_an_objective_without_questions_or_scores_is_said() -> None:
     page = Page(render_report(report_of([], look=replace(SEEN, calibrations=calibrations))))
     assert page.text.count("The ranker scored no item in these sessions.") == 1
     assert page.text.count("These sessions pose no question.") == 1
+
+
+def test_every_model_has_a_colour_of_its_own() -> None:
+    html = render_report(report_of([]))
+    (ordinal,) = re.findall(r"ordinal: (\[.*?\])", html)
+    assert json.loads(ordinal) == list(range(len(MODEL_NAMES)))
+    light, dark = (dict(re.findall(r"(--model-\d+): (#\w+)", part)) for part in html.split("dark) {")[:2])
+    for colours in (light, dark):
+        assert list(colours) == [f"--model-{number}" for number in range(len(MODEL_NAMES))]
+        assert len(set(colours.values())) == len(MODEL_NAMES)
 
 
 def test_a_look_without_questions_is_said() -> None:
