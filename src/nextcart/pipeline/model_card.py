@@ -16,7 +16,7 @@ from nextcart.models.ranker import Ranker
 from nextcart.models.recommender import Recommender
 from nextcart.pipeline.changed_settings import changed_settings
 from nextcart.repository.manifest import DataFacts, VersionDraft
-from nextcart.types import DAY_MS
+from nextcart.types import DAY_MS, TYPE_NAMES
 
 MODEL_CARD = "model_card.md"
 MODELS = {
@@ -77,7 +77,8 @@ def _models(recommender: Recommender) -> Iterator[str]:
     ranker = recommender.models.get(Ranker.name)
     if isinstance(ranker, Ranker):
         learned = ", ".join(ranker.ranking.forests)
-        yield f"\nThe ranker has trees of its own for: {learned}. For anything else those of clicks answer."
+        others = "" if len(ranker.ranking.forests) == len(TYPE_NAMES) else " For anything else those of clicks answer."
+        yield f"\nThe ranker has trees of its own for: {learned}.{others}"
 
 
 def _figures(evaluations: Sequence[Evaluation]) -> Iterator[str]:

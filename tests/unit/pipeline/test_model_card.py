@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from nextcart.config import EvaluationConfig, ModelsConfig, Settings, TopSellersConfig, TrainingConfig
+from nextcart.config import EvaluationConfig, ModelsConfig, RankerConfig, Settings, TopSellersConfig, TrainingConfig
 from nextcart.evaluation.replay import evaluate
+from nextcart.models.candidates import SOURCES, Retrieval
+from nextcart.models.forest import Forest
 from nextcart.models.model import FitOptions
+from nextcart.models.ranker import Ranker, Ranking
+from nextcart.models.ranker_training import columns_of
 from nextcart.models.recommender import Recommender
 from nextcart.pipeline.changed_settings import changed_settings
 from nextcart.pipeline.model_card import MODELS, model_card
 from nextcart.repository.manifest import DataFacts, VersionDraft
+from nextcart.types import Objective
 from tests.shop import make_shop
 
 SHOP = make_shop()
@@ -88,6 +94,25 @@ def test_the_card_names_changed_settings(recommender: Recommender) -> None:
     card = model_card(recommender, draft_of(recommender, models=models))
     default = TopSellersConfig().decay_per_day
     assert f"- `models.top_sellers.decay_per_day` = `0.5` (default `{default}`)\n" in card
+
+
+@pytest.mark.parametrize(
+    ("objectives", "told"),
+    [
+        (("clicks", "carts", "orders"), "has trees of its own for: clicks, carts, orders.\n"),
+        (("clicks", "orders"), "has trees of its own for: clicks, orders. For anything else those of clicks answer.\n"),
+    ],
+)
+def test_the_card_tells_what_the_ranker_has_trees_for(
+    recommender: Recommender, objectives: tuple[Objective, ...], told: str
+) -> None:
+    config, columns = RankerConfig(), columns_of(SHOP.arrays)
+    members = [each for each in recommender.models.values() if isinstance(each, SOURCES)]
+    names = Retrieval(config, members, columns).feature_names
+    nothing = Forest(*(np.empty(0, kind) for kind in ("i4", "i4", "f4", "i4", "i4", "f4")))
+    ranker = Ranker(Ranking(config, dict.fromkeys(objectives, nothing), columns, names, {}), members)
+    with_ranker = Recommender(recommender.vocabulary, {**recommender.models, "ranker": ranker})
+    assert told in model_card(with_ranker, draft_of(recommender))
 
 
 def test_every_model_is_told_of() -> None:
