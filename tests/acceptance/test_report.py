@@ -37,6 +37,8 @@ def test_the_report_draws_every_chart(measured: Path, tmp_path: Path) -> None:
     for part in ("Protocols", "Kinds of target", "Places of the hits", "The ranker", "Examples", "Training"):
         assert f'<h2 class="part">{part}</h2>' in dom
     assert "is ahead of" in dom
+    for objective in ("the next click", "later carts", "later orders"):
+        assert f"Calibration: {objective}" in dom
     assert "What it costs to drop a source" in dom
     assert "Not measured yet" not in dom
 

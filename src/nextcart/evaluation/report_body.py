@@ -19,9 +19,7 @@ from nextcart.types import Id, Objective
 
 OBJECTIVES: dict[Objective, str] = {"clicks": "the next click", "carts": "later carts", "orders": "later orders"}
 NO_QUESTION = "These sessions pose no question."
-NO_TREES = (
-    "The training events hold too few questions of this kind, so it has no trees of its own; those of clicks answer."
-)
+NO_TREES = "The training events hold too few questions of this kind, so it has no trees of its own; others answer."
 
 
 @dataclass(slots=True)
@@ -79,7 +77,9 @@ def add_ranker(body: Body, report: Report) -> None:
     body.part(
         "The ranker",
         "What its trees look at, how often the items of a score really came, which source brought the items that were "
-        "hit, and what each source is worth to it.",
+        "hit, and what each source is worth to it by the same questions as recall by k. Calibration: the places of its "
+        "lists, by score in bins of equal size, each with its 95 % interval. On the dashed line a score is a "
+        "probability. Trained to order (lambdarank), it need not be; the share should still rise with it.",
     )
     cards: list[Card | str] = []
     if report.importance is None:
@@ -88,7 +88,8 @@ def add_ranker(body: Body, report: Report) -> None:
         )
         body.cards(cards)
         return
-    for objective, label in OBJECTIVES.items():
+    labels = _labels(report.look)
+    for objective, label in labels.items():
         title = f"Feature importance: {label}"
         shares = report.importance.get(objective)
         if shares is None:
@@ -102,9 +103,15 @@ def add_ranker(body: Body, report: Report) -> None:
         cards.append(lacking("Calibration and sources", report.why_not or NO_QUESTION))
     else:
         by_objective = {each.objective: each for each in report.look.calibrations}
-        cards += [_calibration(label, by_objective.get(name)) for name, label in OBJECTIVES.items()]
+        cards += [_calibration(label, by_objective.get(name)) for name, label in labels.items()]
         cards += _sources(report.look.ranker, report.look.k)
     body.cards(cards)
+
+
+def _labels(seen: Look | None) -> dict[Objective, str]:
+    """What the trees look for: in a log without clicks those of clicks learned the next event, whatever it is."""
+    without_clicks = seen is not None and seen.protocol == "next_event"
+    return OBJECTIVES | {"clicks": "the next event"} if without_clicks else OBJECTIVES
 
 
 def _calibration(label: str, seen: Calibration | None) -> Card | str:
@@ -119,15 +126,11 @@ def _calibration(label: str, seen: Calibration | None) -> Card | str:
     return Card(title, figures, _CALIBRATION_HINTS[seen.protocol], charts.calibration_chart(seen.bins), "third")
 
 
-_BINS = (
-    "The places of the ranker's lists in bins of as many, by score, with their 95 % interval. On the dashed line a "
-    "score is a probability. Trained to order (lambdarank), it need not be; the share should still rise with it."
-)
 _CALIBRATION_HINTS = {
-    "next_click": f"Which items were the next click. {_BINS}",
-    "next_event": f"Which items came next. {_BINS}",
-    "multi_objective": "Which items came at any later time, in sessions that went on to such an event, cut as "
-    f"multi_objective cuts them. {_BINS}",
+    "next_click": "Which items were the next click.",
+    "next_event": "Which items came next.",
+    "multi_objective": "Which items came at any later time, in sessions cut by multi_objective that went on to such an "
+    "event.",
 }
 
 
@@ -151,8 +154,8 @@ def _sources(seen: RankerLook, k: int) -> list[Card | str]:
         Card(
             "Which source found the hits",
             figures,
-            "Most hits are found by several sources; what one finds alone is lost without it. No order of the "
-            "candidates can find a target that is not among them.",
+            "Most hits are found by several sources; what one finds alone is lost without it. History: items of the "
+            "session itself. No order of the candidates can find a target that is not among them.",
             charts.hits_chart(seen),
         ),
         f'<section class="card half"><h2>What it costs to drop a source</h2>{table(heads, rows)}'

@@ -19,6 +19,8 @@ AnyChart = alt.Chart | alt.LayerChart | alt.FacetChart
 
 HEIGHT, LEGEND, BAR_STEP, LABEL_WIDTH = 300, 80, 26, 70
 """Pixels: of a chart with two axes, what a legend adds, of a bar with its gap, of the label beside it."""
+_COLUMNS = "max(floor(width / 115), 1)"
+"""Names beside each other in a legend: so many that none is cut off."""
 MOST_FEATURES = 15
 SLICES: dict[str, dict[str, str]] = {
     "By repetition": {"repeat": "repeats", "new": "new in the session"},
@@ -40,7 +42,12 @@ def curves_chart(curves: Sequence[Curve]) -> Spec:
         alt.Chart(alt.InlineData(values=rows))
         .mark_line(point={"size": 28, "filled": True}, strokeWidth=2)
         .encode(
-            x=alt.X("k:Q", title="k, places of the list", axis=alt.Axis(tickMinStep=1, format="d")),
+            x=alt.X(
+                "k:Q",
+                title="k, places of the list",
+                scale=alt.Scale(zero=False, nice=False),
+                axis=alt.Axis(tickMinStep=1, format="d"),
+            ),
             y=alt.Y("recall:Q", title="recall@k", scale=alt.Scale(domainMin=0)),
             color=_model_color([curve.model for curve in curves]),
             tooltip=[alt.Tooltip("model:N"), alt.Tooltip("k:Q"), alt.Tooltip("text:N", title="recall")],
@@ -117,7 +124,7 @@ def calibration_chart(bins: Sequence[Bin]) -> Spec:
         ],
     )
     spans = base.mark_rule(strokeWidth=1.5).encode(
-        y=alt.Y("low:Q", title="share that came", scale=scale, axis=alt.Axis(format=".0%")), y2="high:Q"
+        y=alt.Y("low:Q", title="share that came", scale=scale, axis=alt.Axis(format=".0%", grid=True)), y2="high:Q"
     )
     line = base.mark_line(point={"size": 40, "filled": True}).encode(y="observed:Q")
     agree = (
@@ -148,7 +155,9 @@ def _model_color(models: Sequence[str]) -> alt.Color:
     return alt.Color(
         "model:N",
         scale=alt.Scale(domain=list(MODEL_NAMES), range="ordinal"),
-        legend=alt.Legend(title=None, orient="top", values=_in_order(models), symbolType="circle", columns=4),
+        legend=alt.Legend(
+            title=None, orient="top", values=_in_order(models), symbolType="circle", columns=alt.ExprRef(_COLUMNS)
+        ),
     )
 
 

@@ -22,6 +22,7 @@ class Facts:
         created_at: when it was published, UTC, as text.
         code_version: of the nextcart that fitted it.
         default_model: the model that answers where none is named.
+        models: names, and what each recommends.
         data: names and values about the training events, ready to show.
         window: oldest and newest training event, Unix milliseconds.
         timings: stage, wall seconds, CPU seconds and peak bytes.
@@ -33,6 +34,7 @@ class Facts:
     created_at: str
     code_version: str
     default_model: str
+    models: Rows
     data: Rows
     window: tuple[int, int]
     timings: Sequence[tuple[str, float, float, int]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 
 from nextcart.evaluation import report_charts as charts
@@ -57,7 +58,7 @@ def _protocols(body: Body, report: Report) -> None:
         "are shown alike, near 1 where few take all places.",
     )
     full = {(each.protocol, each.split) for each in report.evaluations if not each.limited}
-    shown: list[Card | str] = []
+    shown: list[Card | str] = [_models(report.facts)]
     for protocol in PROTOCOLS:
         found = [each for each in report.evaluations if each.protocol == protocol]
         # A quick look says nothing where all sessions were asked.
@@ -66,6 +67,17 @@ def _protocols(body: Body, report: Report) -> None:
         if not found:
             shown.append(lacking(protocol, f"{ASKS[protocol]} Not measured yet:", report.measured_by(protocol)))
     body.cards(shown)
+
+
+def _models(facts: Facts) -> str:
+    rows = [
+        (name, [f'<div class="events">{escape(what)}</div>'], name == facts.default_model)
+        for name, what in facts.models
+    ]
+    return (
+        f'<section class="card full"><h2>What the models recommend</h2>{table(("model", "recommends"), rows, 2)}'
+        f'<p class="hint">Where no model is named, {escape(facts.default_model)} answers.</p></section>'
+    )
 
 
 def _evaluation(evaluation: Evaluation, report: Report) -> str:
@@ -101,13 +113,16 @@ def _slices(body: Body, report: Report) -> None:
         command = report.measured_by("next_click")
         body.cards([lacking("Recall by kind of target", "Not measured yet:", command)])
         return
-    cards: list[Card | str] = []
+    cards: list[Card] = []
     for title, names in charts.SLICES.items():
         there = {part: label for part, label in names.items() if found.possible.get(f"recall_{part}")}
         counted = [(label, f"{number_text(found.possible[f'recall_{part}'])} targets") for part, label in there.items()]
         if len(there) > 1:
             spec = charts.slices_chart(found, there, best_first(found, "next"))
             cards.append(Card(title, counted, _SLICE_HINTS[title], spec))
+    if len(cards) % 2:
+        # Alone in its row it may as well fill it.
+        cards[-1] = replace(cards[-1], width="full")
     body.cards(cards)
 
 
@@ -149,6 +164,6 @@ def _tiles(report: Report) -> Rows:
         what = found.protocol.replace("_", " ")
         for name, label in (("recall", "recall"), ("mrr", "MRR")):
             tiles.append((f"{label}@{found.k}, {what}", cell(figures.get(name))))
-        tiles.append(("of items new in the session", cell(figures.get("recall_new"))))
+        tiles.append(("recall, items new in the session", cell(figures.get("recall_new"))))
         tiles.append(("catalogue in the lists", share_text(figures.get("coverage") or 0.0, 1)))
     return tiles

@@ -21,6 +21,7 @@ from nextcart.models.arrays import read_batch
 from nextcart.models.ranker import Ranker
 from nextcart.models.recommender import Recommender
 from nextcart.pipeline.changed_settings import changed_settings
+from nextcart.pipeline.model_card import MODELS
 from nextcart.pipeline.record import StepRecord
 from nextcart.pipeline.steps import RECORDS, full_disk_said, held_out_split, refuse_leakage
 from nextcart.repository.manifest import Manifest
@@ -116,6 +117,7 @@ def _facts(manifest: Manifest, recommender: Recommender, repository: Repository)
         created_at=f"{manifest.created_at:%Y-%m-%d %H:%M}",
         code_version=manifest.code_version,
         default_model=recommender.default_model,
+        models=[(name, MODELS[name]) for name in recommender.models],
         data=[
             ("split", "all training events" if data.split == "train" else f"{data.split}, the part before the cut"),
             ("events", number_text(data.events)),

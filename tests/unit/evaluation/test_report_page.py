@@ -31,6 +31,7 @@ FACTS = Facts(
     created_at="2026-11-24 13:05",
     code_version="0.1.0",
     default_model="hybrid",
+    models=[("log_bilinear", "the likeliest next item"), ("hybrid", "lists merged by rank")],
     data=[("split", "train_split"), ("events", "4,321"), ("sessions", "700"), ("items", "200"), ("fingerprint", "abc")],
     window=(1_764_000_000_000, 1_764_086_400_000),
     timings=[("covisitation", 1.5, 2.5, 2**30)],
@@ -123,13 +124,15 @@ def test_every_part_is_there(evaluations: list[Evaluation]) -> None:
         *(f"{protocol} on val_split" for protocol in PROTOCOLS),
         "hybrid is ahead of item2vec by 0.0321 (−0.0010 to +0.0600): within noise, either may be better.",
         "Seen on 40 of the 90 sessions of val_split, which pose 160 questions by next_click.",
+        "log_bilinearthe likeliest next item",
+        "Where no model is named, hybrid answers.",
         "Feature importance: later orders",
         "so it has no trees of its own",
         "Calibration: the next click",
         "23.4 %",
         "Calibration: later carts",
         "11.9 %",
-        "in sessions that went on to such an event",
+        "in sessions cut by multi_objective that went on to such an event.",
         "Calibration: later orders",
         "−0.0123",
         "12 (seen before)",
@@ -155,6 +158,12 @@ def test_every_chart_has_its_place_and_can_be_drawn(evaluations: list[Evaluation
         assert '"url"' not in json.dumps(spec)
 
 
+def test_an_odd_card_of_slices_fills_its_row(evaluations: list[Evaluation]) -> None:
+    html = render_report(report_of(evaluations))
+    widths = [re.findall(rf'card (\w+)"><h2>By {kind}', html) for kind in ("repetition", "item pop", "session length")]
+    assert widths == [["half"], ["half"], ["full"]]
+
+
 def test_the_page_loads_nothing_and_no_id_becomes_part_of_it(evaluations: list[Evaluation]) -> None:
     page = Page(render_report(report_of(evaluations)))
     assert not LOADS & {name for name, _ in page.attributes}
@@ -178,6 +187,13 @@ def test_an_objective_without_questions_or_scores_is_said() -> None:
     page = Page(render_report(report_of([], look=replace(SEEN, calibrations=calibrations))))
     assert page.text.count("The ranker scored no item in these sessions.") == 1
     assert page.text.count("These sessions pose no question.") == 1
+
+
+def test_trees_of_a_log_without_clicks_look_for_the_next_event() -> None:
+    page = Page(render_report(report_of([], look=replace(SEEN, protocol="next_event"))))
+    assert "Feature importance: the next event" in page.text
+    assert "Calibration: the next event" in page.text
+    assert "Calibration: the next click" not in page.text
 
 
 def test_every_model_has_a_colour_of_its_own() -> None:
