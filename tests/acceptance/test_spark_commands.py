@@ -9,8 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.conftest import Workplace
-from tests.running import environment, nextcart
+from tests.running import LESS, environment, nextcart
 
 SETTINGS = """
 [training]
@@ -29,7 +31,10 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in files if "evaluations" not in file.parts}
 
 
-def test_a_version_by_spark_has_the_same_bytes(workplace: Workplace, tmp_path: Path) -> None:
+def test_a_version_by_spark_has_the_same_bytes(
+    workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LESS, "NEXTCART__MODELS__RANKER__FOLDS", "2")
     shutil.copytree(workplace.folder / "var" / "store", tmp_path / "var" / "store")
     (tmp_path / "nextcart.toml").write_text(SETTINGS)
     versions = []

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.running import as_json, nextcart
+import pytest
+
+from tests.running import LESS, as_json, nextcart
 
 TIMES = ("version", "created_at", "timings", "evaluations")
 
@@ -15,7 +17,8 @@ def contents(version: Path) -> dict[str, bytes]:
     return {str(file.relative_to(version)): file.read_bytes() for file in files}
 
 
-def test_a_training_can_be_repeated(tmp_path: Path) -> None:
+def test_a_training_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LESS, "NEXTCART__MODELS__RANKER__FOLDS", "2")
     nextcart("synth", "--scale", "0.3", "--output", "shop.jsonl", cwd=tmp_path)
     nextcart("ingest", "shop.jsonl", cwd=tmp_path)
     nextcart("split", cwd=tmp_path)

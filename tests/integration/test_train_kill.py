@@ -14,19 +14,10 @@ from tests.running import as_json, killed, nextcart
 
 MOMENTS = 10
 
-SETTINGS = """
-[models.log_bilinear]
-epochs = 1
-[models.ranker]
-folds = 1
-"""
-"""Each of the many trainings is to take seconds."""
-
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kill")
-    (folder / "nextcart.toml").write_text(SETTINGS)
     nextcart("synth", "--scale", "0.1", "--output", "shop.jsonl", cwd=folder)
     nextcart("ingest", "shop.jsonl", cwd=folder)
     return folder
