@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
-from nextcart.kernels.log_bilinear import BLOCK, WEIGHT_RATE, Parameters, Sample
-from tests.naive import Session, permitted
+from nextcart.kernels.log_bilinear import BLOCK, KINDS, PAUSES, WEIGHT_RATE, Parameters, Sample
+from tests.naive import Event, Session, permitted
 
 WORD = 2**64 - 1
 
@@ -35,14 +36,34 @@ def drawn_items(words: Iterator[int], sample: Sample) -> list[int]:
     return rows
 
 
-def train(events, places, items, parameters, squares, sample, rate, dropout, seed) -> tuple[Parameters, Parameters]:
+def kinds(session: Sequence[Event]) -> list[int]:
+    """Type and pause before each event: 0 for the first, else how many of 0, 3, 15, 63, … seconds it has reached."""
+    bounds = [4**i - 1 for i in range(PAUSES - 1)]
+    pauses = [sum(1000 * bound <= b.ts - a.ts for bound in bounds) for a, b in pairwise(session)]
+    return [PAUSES * event.type + pause for event, pause in zip(session, [0, *pauses], strict=False)]
+
+
+def no_kinds(dim: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and vectors of kinds that change nothing."""
+    return np.ones((KINDS, dim), np.float32), np.zeros((KINDS, dim), np.float32)
+
+
+def train(
+    events, places, items, kinds, parameters, squares, sample, rate, dropout, seed
+) -> tuple[Parameters, Parameters]:
     """What `train_events` makes of parameters and squares, in float64."""
     learned = Parameters(*(np.array(array, np.float64) for array in parameters))
     sums = Parameters(*(np.array(array, np.float64) for array in squares))
     words = random_words(seed)
     for first in range(0, len(events), BLOCK):
         block = [
-            (int(items[event]), [int(items[event - 1 - i]) for i in range(min(int(before), len(learned.weights)))])
+            (
+                int(items[event]),
+                [
+                    (int(items[event - 1 - i]), int(kinds[event - 1 - i]))
+                    for i in range(min(int(before), len(learned.weights)))
+                ],
+            )
             for event, before in zip(events[first : first + BLOCK], places[first : first + BLOCK], strict=True)
         ]
         _train_block(block, learned, sums, sample, rate, dropout, words)
@@ -50,7 +71,7 @@ def train(events, places, items, parameters, squares, sample, rate, dropout, see
 
 
 def _train_block(block, learned: Parameters, sums: Parameters, sample, rate, dropout, words) -> None:
-    vectors, biases, weights = learned
+    vectors, biases, weights, kind_weights, kind_vectors = learned
     n_items, dim = vectors.shape
     whole = n_items <= sample.size + BLOCK
     rows = list(range(n_items)) if whole else drawn_items(words, sample) + [answer for answer, _ in block]
@@ -60,7 +81,13 @@ def _train_block(block, learned: Parameters, sums: Parameters, sample, rate, dro
     backward = []
     for b, (answer, context) in enumerate(block):
         shown = np.array([0.0 if next(words) >> 40 < hidden else 1 / (1 - dropout) for _ in range(dim)])
-        described = shown * sum((weights[i] * before[row] for i, row in enumerate(context)), np.zeros(dim))
+        described = shown * sum(
+            (
+                weights[i] * kind_weights[kind] * (before[row] + kind_vectors[kind])
+                for i, (row, kind) in enumerate(context)
+            ),
+            np.zeros(dim),
+        )
         column = answer if whole else sample.size + b
         errors = _softmax(before[rows] @ described + biases[rows], rows, column, None if whole else sample)
         errors[column] -= 1
@@ -70,12 +97,18 @@ def _train_block(block, learned: Parameters, sums: Parameters, sample, rate, dro
     for row, gradient, of_bias in zip(rows, of_columns, of_biases, strict=True):
         _step(vectors[row], sums.vectors[row], gradient, rate, mean=True)
         _step(biases[row : row + 1], sums.biases[row : row + 1], np.array([of_bias]), rate)
-    of_weights = np.zeros_like(weights)
+    of_weights, of_kind_weights, of_kind_vectors = map(np.zeros_like, (weights, kind_weights, kind_vectors))
     for (_, context), gradient in zip(block, backward, strict=True):
-        for i, row in enumerate(context):
-            of_weights[i] += vectors[row] * gradient
-            _step(vectors[row], sums.vectors[row], gradient * weights[i], rate, mean=True)
+        for i, (row, kind) in enumerate(context):
+            vector = vectors[row] + kind_vectors[kind]
+            of_weights[i] += kind_weights[kind] * vector * gradient
+            of_kind_weights[kind] += weights[i] * vector * gradient
+            step = gradient * weights[i] * kind_weights[kind]
+            of_kind_vectors[kind] += step
+            _step(vectors[row], sums.vectors[row], step, rate, mean=True)
     _step(weights, sums.weights, of_weights, WEIGHT_RATE * rate)
+    _step(kind_weights, sums.kind_weights, of_kind_weights, WEIGHT_RATE * rate)
+    _step(kind_vectors, sums.kind_vectors, of_kind_vectors, WEIGHT_RATE * rate)
 
 
 def _softmax(scores, rows: list[int], column: int, sample: Sample | None) -> np.ndarray:
@@ -94,14 +127,24 @@ def _step(values, sums, gradient, rate: float, *, mean: bool = False) -> None:
     values -= rate * gradient / np.sqrt(sums)
 
 
-def described(session: Sequence[int], vectors, weights) -> np.ndarray:
-    """The sum of the last events' vectors, each times the weights of its place."""
-    last = [(i, row) for i, row in enumerate(reversed(session)) if i < len(weights) and row >= 0]
-    return sum((weights[i].astype(np.float64) * vectors[row] for i, row in last), np.zeros(vectors.shape[1]))
+def shares(session: Sequence[Event], parameters: Parameters) -> dict[int, np.ndarray]:
+    """What each of the last events adds, by its index: its item's and kind's vectors times its place's and kind's."""
+    exact = Parameters(*(np.asarray(array, np.float64) for array in parameters))
+    last = list(enumerate(zip(session, kinds(session), strict=True)))[::-1][: len(exact.weights)]
+    return {
+        index: exact.weights[place] * exact.kind_weights[kind] * (exact.vectors[event.item] + exact.kind_vectors[kind])
+        for place, (index, (event, kind)) in enumerate(last)
+        if event.item >= 0
+    }
+
+
+def described(session: Sequence[Event], parameters: Parameters) -> np.ndarray:
+    """The sum of what the last events add."""
+    return sum(shares(session, parameters).values(), np.zeros(parameters.vectors.shape[1]))
 
 
 def log_scores(
-    session: Sequence[int],
+    session: Sequence[Event],
     parameters: Parameters,
     nearest,
     query_events: int,
@@ -109,27 +152,25 @@ def log_scores(
     allowed: Collection[int] | None = None,
 ) -> dict[int, float]:
     """The product and bias of each item that is looked at; nothing for a session without known items."""
-    vectors, biases, weights = parameters
-    last = session[-len(weights) :]
+    last = [event.item for event in session[-len(parameters.weights) :]]
     own = {row for row in last if row >= 0}
     if not own:
         return {}
     near = {int(other) for row in last[-query_events:] if row >= 0 for other in nearest[row] if other >= 0}
     looked = own | near if allowed is None else set(allowed)
-    of = described(session, vectors, weights)
-    scores = {row: float(vectors[row] @ of + np.float64(biases[row])) for row in looked}
+    of = described(session, parameters)
+    scores = {row: float(parameters.vectors[row] @ of + np.float64(parameters.biases[row])) for row in looked}
     return permitted(scores, banned)
 
 
-def mean_loss(sessions: Sequence[Sequence[int]], parameters: Parameters) -> float:
+def mean_loss(sessions: Sequence[Sequence[Event]], parameters: Parameters) -> float:
     """Mean of -log probability of each event but the first, over all items."""
     losses = []
     for session in sessions:
         for i in range(1, len(session)):
-            scores = parameters.vectors @ described(session[:i], parameters.vectors, parameters.weights)
-            scores = scores + parameters.biases
+            scores = parameters.vectors @ described(session[:i], parameters) + parameters.biases
             most = scores.max()
-            losses.append(most + np.log(np.exp(scores - most).sum()) - scores[session[i]])
+            losses.append(most + np.log(np.exp(scores - most).sum()) - scores[session[i].item])
     return float(np.mean(losses))
 
 

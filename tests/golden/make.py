@@ -1,6 +1,6 @@
 """Writes a golden artifact: a saved recommender, and what it answered on the day that it was written.
 
-    python -m tests.golden.make v3
+    python -m tests.golden.make v4
 
 A golden folder is written once and then only read: `tests/unit/models/test_golden.py` loads every one that there is,
 for what an older nextcart has published must keep loading and keep answering. So this is run when the format changes,

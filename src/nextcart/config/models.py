@@ -195,7 +195,7 @@ class Item2vecConfig(Section):
 
 
 class LogBilinearConfig(Section):
-    """The log-bilinear model: the next item by learned vectors of the last ones, weighed by their places."""
+    """The log-bilinear model: the next item by learned vectors of the last ones, weighed by place, type and pause."""
 
     dim: Annotated[int, Field(gt=0, le=512, multiple_of=8)] = 64
     """Length of a vector; a multiple of 8."""
@@ -205,6 +205,11 @@ class LogBilinearConfig(Section):
     """Passes over the events; fewer where they would be more than ``max_steps``."""
     max_steps: Positive = 15_000_000
     """Events that are learned from, all passes together; of a log with more the newest, once."""
+    half_weight_share: NotNegative = 0.15
+    """In the later half of the passes, an event whose age is this share of the log's time is drawn half as often as the
+    newest, share / (share + age), in passes of the same length; 0: all ages alike."""
+    purchase_weight: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """In the same passes carts and orders are drawn so many times as often as clicks, where there are clicks."""
     learning_rate: PositiveReal = 0.05
     """Adagrad's learning rate."""
     negatives: Positive = 256
@@ -319,19 +324,21 @@ class RankerConfig(Section):
     """LightGBM's objective."""
     learning_rate: PositiveReal = 0.1
     """LightGBM's learning rate."""
-    leaves: Annotated[int, Field(gt=1, le=1024)] = 15
+    depth: Annotated[int, Field(gt=0, le=64)] = 4
+    """Nodes at most between a tree's root and a leaf; what a call takes grows with it."""
+    leaves: Annotated[int, Field(gt=1, le=1024)] = 16
     """Leaves of a tree."""
-    max_trees: Positive = 200
+    max_trees: Positive = 300
     """The most trees; fewer where the later part of the questions gains nothing by more."""
-    patience: Positive = 30
+    patience: Positive = 100
     """Trees without gain after which no more are tried."""
     stopping_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of the questions, the latest, that decide on the number of trees."""
-    min_leaf_rows: Positive = 50
+    min_leaf_rows: Positive = 200
     """Least rows of a leaf."""
-    l2: NotNegative = 5.0
+    l2: NotNegative = 20.0
     """LightGBM's lambda_l2."""
-    feature_share: Annotated[float, Field(gt=0, le=1)] = 0.6
+    feature_share: Annotated[float, Field(gt=0, le=1)] = 0.4
     """Share of the features that a tree may look at."""
     row_share: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Share of the rows that a tree is grown from."""

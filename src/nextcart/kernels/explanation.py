@@ -91,10 +91,13 @@ def explain_by_places(
     bit: int,
     offsets: Int64s,
     items: Int32s,
+    kinds: UInt8s,
     vectors: Float32s,
     weights: Float32s,
+    kind_weights: Float32s,
+    kind_vectors: Float32s,
 ) -> None:
-    """By a log-bilinear model: the product of the item's vector with the event's, times the weights of its place."""
+    """By a log-bilinear model: the product of the item's vector with the event's, times the event's weights."""
     for s in range(len(ranked)):
         for j in range(ranked.shape[1]):
             row = ranked[s, j]
@@ -105,9 +108,10 @@ def explain_by_places(
             for e in range(stop - 1, max(offsets[s], stop - len(weights)) - 1, -1):
                 if items[e] < 0:
                     continue
-                share = 0.0
+                share, kind = 0.0, kinds[e]
                 for d in range(vectors.shape[1]):
-                    share += weights[stop - 1 - e, d] * vectors[items[e], d] * vectors[row, d]
+                    vector = vectors[items[e], d] + kind_vectors[kind, d]
+                    share += weights[stop - 1 - e, d] * kind_weights[kind, d] * vector * vectors[row, d]
                 if share > best:
                     best = share
                     found[s, j] = e - offsets[s]

@@ -25,6 +25,12 @@ WEIGHT_RATE = 0.1
 
 IMPOSSIBLE = np.float32(-1e9)
 
+PAUSES = 10
+"""Kinds of pause before an event: none for a session's first, then below 3, 15, 63, … seconds, and so on by fours."""
+
+KINDS = 3 * PAUSES
+"""Kinds of events: their type, and the pause before them."""
+
 
 class Parameters(NamedTuple):
     """What is learned, or sums of its squared gradients.
@@ -33,11 +39,15 @@ class Parameters(NamedTuple):
         vectors: float32, shape (n_items, dim); of the sums (n_items, 1), a mean over the row.
         biases: float32, shape (n_items,).
         weights: float32, shape (context_events, dim), of the newest event's place first.
+        kind_weights: float32, shape (KINDS, dim); an event's vector counts its place's weights times its kind's.
+        kind_vectors: float32, shape (KINDS, dim), added to the item's vector.
     """
 
     vectors: Float32s
     biases: Float32s
     weights: Float32s
+    kind_weights: Float32s
+    kind_vectors: Float32s
 
 
 class Sample(NamedTuple):
@@ -55,11 +65,29 @@ class Sample(NamedTuple):
     size: int
 
 
+@njit(cache=True, nogil=True)
+def kinds_of(offsets: Int64s, ts: Int64s, types: UInt8s) -> UInt8s:
+    """The kind of each event, uint8, shape (n_events,): ``type * PAUSES`` plus the kind of the pause before it."""
+    kinds = np.empty(len(ts), np.uint8)
+    for s in range(len(offsets) - 1):
+        for e in range(offsets[s], offsets[s + 1]):
+            pause = 0
+            if e > offsets[s]:
+                bound = 4_000
+                pause = 1
+                while pause < PAUSES - 1 and ts[e] - ts[e - 1] >= bound - 1_000:
+                    bound *= 4
+                    pause += 1
+            kinds[e] = types[e] * PAUSES + pause
+    return kinds
+
+
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def train_events(
     events: Int64s,
     places: UInt8s,
     items: Int32s,
+    kinds: UInt8s,
     parameters: Parameters,
     squares: Parameters,
     sample: Sample,
@@ -75,6 +103,7 @@ def train_events(
         events: places among ``items`` of the events to learn from, in the order of learning.
         places: so many events precede each in its session, 255 for more.
         items: dense item rows of all sessions, none negative, oldest first within a session.
+        kinds: of all events, see `kinds_of`.
         parameters: what is learned.
         squares: the sums so far; positive.
         sample: how the other items are drawn.
@@ -116,7 +145,7 @@ def train_events(
                 columns[d, m] = parameters.vectors[rows[m], d]
         state = _hide(shown[: len(block)], dropout, state)
         for b in range(len(block)):
-            _describe(described[b], shown[b], items, block[b], before[b], parameters)
+            _describe(described[b], shown[b], items, kinds, block[b], before[b], parameters)
             _score(errors[b, :used], described[b], columns, rows, parameters.biases, sample.log_expected, whole)
             _to_errors(errors[b, :used], rows, answers[b])
         _carry_back(errors, described, columns, len(block), used, steps, backward)
@@ -124,7 +153,7 @@ def train_events(
         for b in range(len(block)):
             for d in range(dim):
                 backward[b, d] *= shown[b, d]
-        _step_sessions(block, before, items, backward, parameters, squares, np.float32(rate))
+        _step_sessions(block, before, items, kinds, backward, parameters, squares, np.float32(rate))
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -140,13 +169,17 @@ def _hide(shown: Float32s, dropout: float, state: np.uint64) -> np.uint64:
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _describe(out: Float32s, shown: Float32s, items: Int32s, event: int, before: int, parameters: Parameters) -> None:
-    """The sum of the vectors of the events before one, each times its place's weights, times ``shown``."""
+def _describe(
+    out: Float32s, shown: Float32s, items: Int32s, kinds: UInt8s, event: int, before: int, parameters: Parameters
+) -> None:
+    """The sum of the events before one, each its item's and kind's vectors times both weights; times ``shown``."""
     out[:] = 0.0
     for place in range(min(before, len(parameters.weights))):
-        vector, weight = parameters.vectors[items[event - 1 - place]], parameters.weights[place]
+        e = event - 1 - place
+        vector, weight = parameters.vectors[items[e]], parameters.weights[place]
+        of_kind, factor = parameters.kind_vectors[kinds[e]], parameters.kind_weights[kinds[e]]
         for d in range(len(out)):
-            out[d] += weight[d] * vector[d]
+            out[d] += weight[d] * factor[d] * (vector[d] + of_kind[d])
     for d in range(len(out)):
         out[d] *= shown[d]
 
@@ -233,30 +266,46 @@ def _step_sessions(
     block: Int64s,
     before: UInt8s,
     items: Int32s,
+    kinds: UInt8s,
     backward: Float32s,
     parameters: Parameters,
     squares: Parameters,
     rate: np.float32,
 ) -> None:
-    """Move the vectors of the events before each, and, once, the places' weights."""
+    """Move the vectors of the events before each, and, once, the weights of the places and what the kinds have."""
     context, dim = parameters.weights.shape
     step = np.empty(dim, np.float32)
     of_weights = np.zeros((context, dim), np.float32)
+    of_kind_weights = np.zeros((KINDS, dim), np.float32)
+    of_kind_vectors = np.zeros((KINDS, dim), np.float32)
     for b in range(len(block)):
         for place in range(min(before[b], context)):
-            row = items[block[b] - 1 - place]
+            e = block[b] - 1 - place
+            row, kind = items[e], kinds[e]
             total = np.float32(0.0)
             for d in range(dim):
-                of_weights[place, d] += parameters.vectors[row, d] * backward[b, d]
-                step[d] = backward[b, d] * parameters.weights[place, d]
+                factor, weight = parameters.kind_weights[kind, d], parameters.weights[place, d]
+                felt = (parameters.vectors[row, d] + parameters.kind_vectors[kind, d]) * backward[b, d]
+                of_weights[place, d] += factor * felt
+                of_kind_weights[kind, d] += weight * felt
+                step[d] = backward[b, d] * weight * factor
+                of_kind_vectors[kind, d] += step[d]
                 total += step[d] * step[d]
             squares.vectors[row, 0] += total / np.float32(dim)
             pace = rate / np.sqrt(squares.vectors[row, 0])
             for d in range(dim):
                 parameters.vectors[row, d] -= pace * step[d]
-    for place in range(context):
-        for d in range(dim):
-            gradient = of_weights[place, d]
-            squares.weights[place, d] += gradient * gradient
-            pace = np.float32(WEIGHT_RATE) * rate / np.sqrt(squares.weights[place, d])
-            parameters.weights[place, d] -= pace * gradient
+    slow = np.float32(WEIGHT_RATE) * rate
+    _step_all(parameters.weights, squares.weights, of_weights, slow)
+    _step_all(parameters.kind_weights, squares.kind_weights, of_kind_weights, slow)
+    _step_all(parameters.kind_vectors, squares.kind_vectors, of_kind_vectors, slow)
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _step_all(values: Float32s, squares: Float32s, gradients: Float32s, rate: np.float32) -> None:
+    """Move every value by its gradient, both of shape (n, dim)."""
+    for i in range(len(values)):
+        for d in range(values.shape[1]):
+            gradient = gradients[i, d]
+            squares[i, d] += gradient * gradient
+            values[i, d] -= rate * gradient / np.sqrt(squares[i, d])

@@ -7,7 +7,7 @@ from numba import njit
 
 from nextcart.kernels.scoring import EMPTY, new_table, slot_of, span
 from nextcart.kernels.topk import push, sort_heap
-from nextcart.types import Float32s, Int32s, Int64s
+from nextcart.types import Float32s, Int32s, Int64s, UInt8s
 
 LANES = 8
 """Sums that a product is made of, side by side: a vector's length is a multiple of it."""
@@ -20,9 +20,12 @@ MOST = 80.0
 def items_after(
     offsets: Int64s,
     items: Int32s,
+    kinds: UInt8s,
     vectors: Float32s,
     biases: Float32s,
     weights: Float32s,
+    kind_weights: Float32s,
+    kind_vectors: Float32s,
     nearest: Int32s,
     query_events: int,
     k: int,
@@ -33,7 +36,8 @@ def items_after(
 ) -> tuple[Int32s, Float32s]:
     """The best ``k`` by e ** (product of the item's vector with the session, plus its bias), its own items among them.
 
-    A session is the sum of its last events' vectors times their places' weights. Without an allow list the items that
+    A session is the sum of its last events, each the vectors of its item and kind times the weights of its place and
+    kind. Without an allow list the items that
     are looked at are those of these events and, for the last ``query_events``, the ones nearest to each.
     """
     n, context = len(offsets) - 1, len(weights)
@@ -43,7 +47,7 @@ def items_after(
     for s in range(n):
         stop = offsets[s + 1]
         start = max(offsets[s], stop - context)
-        if not describe_session(items, start, stop, vectors, weights, described):
+        if not describe_session(items, kinds, start, stop, vectors, weights, kind_weights, kind_vectors, described):
             continue
         near = nearest.shape[1]
         ban_start, ban_stop = span(ban_offsets, s)
@@ -73,8 +77,18 @@ def items_after(
 
 
 @njit(cache=True, nogil=True)
-def describe_session(items: Int32s, start: int, stop: int, vectors: Float32s, weights: Float32s, out: Float32s) -> bool:
-    """Set ``out`` to the sum of the events' vectors times their places' weights; whether any item is known.
+def describe_session(
+    items: Int32s,
+    kinds: UInt8s,
+    start: int,
+    stop: int,
+    vectors: Float32s,
+    weights: Float32s,
+    kind_weights: Float32s,
+    kind_vectors: Float32s,
+    out: Float32s,
+) -> bool:
+    """Set ``out`` to the sum of the events' vectors times their weights; whether any item is known.
 
     Unknown items keep their places.
     """
@@ -85,8 +99,9 @@ def describe_session(items: Int32s, start: int, stop: int, vectors: Float32s, we
             continue
         known = True
         vector, weight = vectors[items[e]], weights[stop - 1 - e]
+        of_kind, factor = kind_vectors[kinds[e]], kind_weights[kinds[e]]
         for d in range(len(out)):
-            out[d] += weight[d] * vector[d]
+            out[d] += weight[d] * factor[d] * (vector[d] + of_kind[d])
     return known
 
 

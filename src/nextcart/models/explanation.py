@@ -14,6 +14,7 @@ from nextcart.kernels.explanation import (
     explain_by_sessions,
     explain_by_vectors,
 )
+from nextcart.kernels.log_bilinear import kinds_of
 from nextcart.models.bought_together import BoughtTogether
 from nextcart.models.covisitation import MAIN, Covisitation
 from nextcart.models.item2vec import Item2vec
@@ -85,8 +86,11 @@ def _by_bought_together(
 
 
 def _by_log_bilinear(model: LogBilinear, sessions: SessionBatch, found: Int32s, items: Int32s, bits: UInt8s) -> None:
-    columns = (sessions.offsets, sessions.items, model.vectors, model.weights)
-    explain_by_places(found, items, bits, int(model.source), *columns)
+    kinds = kinds_of(sessions.offsets, sessions.ts, sessions.types)
+    learned = model.learned
+    weights = (learned.weights, learned.kind_weights, learned.kind_vectors)
+    columns = (sessions.offsets, sessions.items, kinds, learned.vectors)
+    explain_by_places(found, items, bits, int(model.source), *columns, *weights)
 
 
 def _by_session_neighbours(

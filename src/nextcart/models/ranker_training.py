@@ -102,6 +102,7 @@ def _train(found: Examples, config: RankerConfig, options: FitOptions) -> tuple[
         "eval_at": [config.truncation],
         "lambdarank_truncation_level": config.truncation,
         "learning_rate": config.learning_rate,
+        "max_depth": config.depth,
         "num_leaves": config.leaves,
         "min_data_in_leaf": config.min_leaf_rows,
         "lambda_l2": config.l2,

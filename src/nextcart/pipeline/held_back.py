@@ -151,7 +151,7 @@ class HeldBack:
             if isinstance(model, Covisitation):
                 return Covisitation(section, model.matrices)
             if isinstance(model, LogBilinear):
-                return LogBilinear(section, model.vectors, model.biases, model.weights, model.nearest)
+                return LogBilinear(section, model.learned, model.nearest)
             return model
 
         return keep

@@ -24,7 +24,7 @@ MODELS = {
     "covisitation": "items that come near each other in sessions",
     "bought_together": "items carted or ordered in one session, drawn to what stands in many baskets",
     "item2vec": "items whose neighbours in sessions are alike, by learned vectors",
-    "log_bilinear": "the likeliest next item, by learned vectors of the last ones weighed by their places",
+    "log_bilinear": "the likeliest next item, by learned vectors of the last ones weighed by place, type and pause",
     "session_neighbours": "what the most similar recent sessions went on with",
     "hybrid": "the lists of co-visitation, item2vec and top sellers, merged by rank",
     "ranker": "items of the session and of the other models' lists, ordered by learned decision trees",

@@ -102,6 +102,8 @@ SPACES: dict[str, tuple[Parameter, ...]] = {
         Number("log_bilinear.learning_rate", 0.02, 0.2),
         Number("log_bilinear.dropout", 0.0, 0.6, log=False),
         Number("log_bilinear.negative_power", 0.3, 1.0, log=False),
+        Number("log_bilinear.half_weight_share", 0.02, 2.0),
+        Number("log_bilinear.purchase_weight", 0.1, 1.0, log=False),
         Number("log_bilinear.query_events", 1, 20),
     ),
     "hybrid": (
@@ -111,10 +113,11 @@ SPACES: dict[str, tuple[Parameter, ...]] = {
     ),
     "ranker": (
         Number("ranker.learning_rate", 0.03, 0.3),
+        Number("ranker.depth", 3, 8),
         Number("ranker.leaves", 7, 63),
-        Number("ranker.min_leaf_rows", 10, 400),
-        Number("ranker.l2", 0.1, 50.0),
-        Number("ranker.feature_share", 0.3, 1.0, log=False),
+        Number("ranker.min_leaf_rows", 10, 800),
+        Number("ranker.l2", 0.1, 100.0),
+        Number("ranker.feature_share", 0.2, 1.0, log=False),
         Number("ranker.negatives", 15, 100),
         Number("ranker.folds", 1, 4, log=False),
         Choice("ranker.loss", ("lambdarank", "binary")),

@@ -2,8 +2,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nextcart.kernels.log_bilinear import KINDS, PAUSES, Parameters, kinds_of
 from nextcart.kernels.log_bilinear_lists import LANES, MOST, items_after, product
 from nextcart.models.permits import NO_PERMITS, Permits
+from tests import naive_log_bilinear as naive
 from tests.naive import Event, batch_of
 from tests.strategies import few
 
@@ -13,11 +15,12 @@ EMPTY_LISTS = (np.empty(0, np.int64), np.empty(0, np.int32))
 
 def asked(session: list[int], k: int, permits: Permits = NO_PERMITS, *, vectors=None, query_events=2, near=None):
     batch = batch_of([[Event(item, place) for place, item in enumerate(session)]])
+    kinds = kinds_of(batch.offsets, batch.ts, batch.types)
     vectors = np.eye(N, DIM, dtype=np.float32) if vectors is None else vectors
     near = np.arange(N, dtype=np.int32)[:, None] if near is None else near
     weights = (np.float32(0.5) ** np.arange(3, dtype=np.float32))[:, None] * np.ones(DIM, np.float32)
-    biases = np.zeros(N, np.float32)
-    items, scores = items_after(batch.offsets, batch.items, vectors, biases, weights, near, query_events, k, *permits)
+    learned = Parameters(vectors, np.zeros(N, np.float32), weights, *naive.no_kinds(DIM))
+    items, scores = items_after(batch.offsets, batch.items, kinds, *learned, near, query_events, k, *permits)
     return [(int(i), float(s)) for i, s in zip(items[0], scores[0], strict=True) if i >= 0]
 
 
@@ -28,6 +31,18 @@ def test_the_own_items_are_weighed_by_their_places():
 
 def test_an_unknown_item_keeps_its_place():
     assert dict(asked([1, -1], 5)) == {1: np.float32(np.exp(0.5))}
+
+
+def test_a_kind_has_weights_and_a_vector_of_its_own():
+    batch = batch_of([[Event(2, 0, 1)]])
+    kinds = kinds_of(batch.offsets, batch.ts, batch.types)
+    assert kinds.tolist() == [PAUSES]
+    of_kinds = np.ones((KINDS, DIM), np.float32), np.zeros((KINDS, DIM), np.float32)
+    of_kinds[0][PAUSES], of_kinds[1][PAUSES, 3] = 0.5, 4.0
+    learned = (np.eye(N, DIM, dtype=np.float32), np.zeros(N, np.float32), np.ones((3, DIM), np.float32))
+    near = np.tile(np.arange(4, dtype=np.int32), (N, 1))
+    items, scores = items_after(batch.offsets, batch.items, kinds, *learned, *of_kinds, near, 2, 2, *NO_PERMITS)
+    assert (items[0].tolist(), scores[0].tolist()) == ([3, 2], [np.float32(np.exp(2)), np.float32(np.exp(0.5))])
 
 
 def test_events_before_the_context_say_nothing():

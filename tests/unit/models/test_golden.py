@@ -10,7 +10,7 @@ from tests.golden.make import answers
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 VERSIONS = sorted(path.parent for path in GOLDEN.glob("*/answers.json"))
-ID_TYPES: dict[str, IdType] = {"v2": "int64", "v3": "int64"}
+ID_TYPES: dict[str, IdType] = {"v2": "int64", "v3": "int64", "v4": "int64"}
 NEWER = {"v2": {"log_bilinear"}}
 """Models that came after an artifact."""
 
@@ -38,7 +38,7 @@ def test_what_an_older_nextcart_saved_still_loads_and_answers_as_it_did(folder):
 
 def test_the_record_is_worth_comparing_with():
     """Every model has something of its own to say, and every reason for a fallback comes up."""
-    recorded = json.loads((GOLDEN / "v3" / "answers.json").read_text(encoding="utf-8"))["answers"]
+    recorded = json.loads((GOLDEN / "v4" / "answers.json").read_text(encoding="utf-8"))["answers"]
     bits = {"top_sellers": 1, "covisitation": 2, "item2vec": 4, "bought_together": 8, "log_bilinear": 128}
     for model, bit in bits.items():
         own = [source for row in recorded[f"recommend {model} next"] for source in row["sources"] if source & bit]
@@ -51,12 +51,13 @@ def test_the_record_is_worth_comparing_with():
 
 def test_every_array_that_a_model_can_save_is_in_it():
     arrays = {
-        str(file.relative_to(GOLDEN / "v3")) for file in (GOLDEN / "v3").rglob("*.npy") if file.stat().st_size > 128
+        str(file.relative_to(GOLDEN / "v4")) for file in (GOLDEN / "v4").rglob("*.npy") if file.stat().st_size > 128
     }
     assert {
         "item2vec/vectors.npy",
+        "log_bilinear/kind_vectors.npy",
         "log_bilinear/nearest.npy",
         "item2vec/neighbours-items.npy",
         "covisitation/recent-items.npy",
     } <= arrays
-    assert len(arrays) == 67
+    assert len(arrays) == 69

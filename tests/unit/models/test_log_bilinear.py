@@ -11,9 +11,8 @@ from pydantic import ValidationError
 
 from nextcart.config import LogBilinearConfig
 from nextcart.errors import ArtifactCorrupt, RunFailed
-from nextcart.kernels.log_bilinear import Parameters
 from nextcart.models.examples import fold_at
-from nextcart.models.log_bilinear import LogBilinear, _learned_events
+from nextcart.models.log_bilinear import LogBilinear, _drawn, _learned_events, _weights
 from nextcart.models.model import FitOptions, Query, TrainingArrays
 from nextcart.types import SessionBatch, Source
 from tests import naive_log_bilinear
@@ -40,17 +39,15 @@ def bytes_of(model: LogBilinear) -> dict[str, bytes]:
 def test_a_shop_is_answered_as_in_python(shop, model):
     bans = lists_of(*([i] for i in range(len(shop.asking))))
     ranked = model.recommend(Query(shop.asking, 12, bans))
-    parameters = Parameters(model.vectors, model.biases, model.weights)
     for i, session in enumerate(sessions_of(shop.asking)):
-        rows = [event.item for event in session]
-        logs = naive_log_bilinear.log_scores(rows, parameters, model.nearest, CONFIG.query_events, {i})
+        logs = naive_log_bilinear.log_scores(session, model.learned, model.nearest, CONFIG.query_events, {i})
         wanted = {row: float(np.exp(score)) for row, score in logs.items()}
         check_ranking(ranked.items[i], ranked.scores[i], wanted, 12, rel=1e-4)
     assert ((ranked.sources == Source.LOG_BILINEAR) == (ranked.items >= 0)).all()
 
 
 def test_the_nearest_are_those_of_the_greatest_cosine_the_item_among_them(model):
-    vectors = model.vectors.astype(np.float64)
+    vectors = model.learned.vectors.astype(np.float64)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     cosines = vectors @ vectors.T
     least = np.sort(cosines, axis=1)[:, -CONFIG.top_n]
@@ -86,7 +83,7 @@ def test_a_fitted_model_cannot_be_written_to(model):
     assert not any(array.flags.writeable for array in model.arrays().values())
 
 
-@pytest.mark.parametrize("name", ["vectors", "biases", "weights", "nearest"])
+@pytest.mark.parametrize("name", ["vectors", "biases", "weights", "kind_weights", "kind_vectors", "nearest"])
 def test_a_model_without_one_of_its_arrays_is_no_model(model, tmp_path, name):
     model.save(tmp_path)
     (tmp_path / f"{name}.npy").unlink()
@@ -111,7 +108,7 @@ def test_where_nothing_can_be_learned_there_is_a_model_all_the_same(sessions):
     batch = batch_of(sessions)
     counts = np.bincount(batch.items).astype(np.int64)
     fitted = fit(TrainingArrays(batch, counts))
-    assert len(fitted.vectors) == len(counts)
+    assert len(fitted.learned.vectors) == len(counts)
     ranked = fitted.recommend(Query(batch_of([[], [Event(-1)]]), 3))
     assert (ranked.items == -1).all()
 
@@ -125,6 +122,37 @@ def test_of_too_many_events_those_of_the_newest_sessions_are_learned_from(length
     events, places = _learned_events(batch_of(sessions), most)
     assert (events.dtype, places.dtype) == (np.int64, np.uint8)
     assert list(zip(events.tolist(), places.tolist(), strict=True)) == naive_log_bilinear.learned_events(sessions, most)
+
+
+def test_later_passes_draw_events_by_age_and_type():
+    """A tenth of the log's time old: half as often as the newest, as the share says; a cart .3 times that."""
+    sessions = [[Event(0, ts), Event(1, ts, kind)] for ts, kind in ((0, 0), (900, 0), (900, 1), (1000, 0))]
+    batch = batch_of(sessions)
+    events, _ = _learned_events(batch, 100)
+    weights = _weights(batch, events, LogBilinearConfig(half_weight_share=0.1, purchase_weight=0.3))
+    assert weights / weights[-1] == pytest.approx([1 / 11, 0.5, 0.15, 1.0])
+    assert weights.mean() == pytest.approx(1.0)
+    alike = _weights(batch, events, LogBilinearConfig(half_weight_share=0.0, purchase_weight=1.0))
+    assert alike.tolist() == [1.0] * 4
+
+
+def test_without_clicks_orders_are_drawn_as_carts_are():
+    batch = batch_of([[Event(0, 0, 1), Event(1, 5, 1)], [Event(0, 0, 2), Event(1, 5, 2)]])
+    events, _ = _learned_events(batch, 100)
+    assert _weights(batch, events, LogBilinearConfig()).tolist() == [1.0, 1.0]
+
+
+@given(st.lists(st.floats(0, 9, width=32), min_size=1, max_size=20), st.integers(0, 2**32))
+def test_an_event_is_drawn_its_weight_s_whole_part_or_once_more(weights, seed):
+    given_weights = np.array(weights, np.float32)
+    times = np.bincount(_drawn(given_weights, np.random.default_rng(seed)), minlength=len(weights))
+    assert ((times == np.floor(given_weights)) | (times == np.ceil(given_weights))).all()
+
+
+def test_events_are_drawn_as_often_as_their_weights_say():
+    weights = np.repeat(np.array([0.25, 1.5, 3.0], np.float32), 4000)
+    times = np.bincount(_drawn(weights, np.random.default_rng(3)), minlength=len(weights)).reshape(3, 4000)
+    assert times.mean(axis=1) == pytest.approx([0.25, 1.5, 3.0], abs=0.05)
 
 
 def test_no_place_is_counted_beyond_255():

@@ -4,7 +4,7 @@ import pytest
 from nextcart.models.recommender import Recommender
 from nextcart.models.rules import RowRules
 from nextcart.types import Ranked, Source
-from tests import naive_rules
+from tests import naive_log_bilinear, naive_rules
 from tests.naive import CARTS, CLICKS, Event, Neighbours, batch_of, sessions_of
 from tests.shop import lists_of
 
@@ -81,17 +81,12 @@ def test_bought_together(shop, recommender):
 
 def test_log_bilinear(shop, recommender):
     model = recommender.models["log_bilinear"]
-    vectors, weights = model.vectors.astype(np.float64), model.weights.astype(np.float64)
+    vectors = model.learned.vectors.astype(np.float64)
     ranked = recommender.recommend(shop.asking, 15, model="log_bilinear").ranked
 
     def greatest(session, item):
-        last = list(enumerate(session))[::-1][: len(weights)]
-        shares = [
-            ((weights[place] * vectors[each.item]) @ vectors[item], event)
-            for place, (event, each) in enumerate(last)
-            if each.item >= 0
-        ]
-        return max(shares)[1]
+        added = naive_log_bilinear.shares(session, model.learned)
+        return max(added, key=lambda event: (added[event] @ vectors[item], event))
 
     check(recommender, shop.asking, ranked, Source.LOG_BILINEAR, greatest)
 
