@@ -108,12 +108,12 @@ def hits_chart(seen: RankerLook) -> Spec:
 def calibration_chart(bins: Sequence[Bin]) -> Spec:
     """Mean score of each bin against the share of its items that came, with the line where both agree."""
     rows: Rows = []
-    for each in bins:
-        low, high = each.interval or (each.observed, each.observed)
+    ends = [each.interval or (each.observed, each.observed) for each in bins]
+    for each, (low, high) in zip(bins, ends, strict=True):
         text = f"{share_text(each.observed, 1)} ({share_text(low, 1)} to {share_text(high, 1)})"
         row = {"score": each.score, "observed": each.observed, "low": low, "high": high, "text": text}
         rows.append({**row, "places": each.places})
-    top = min(max((float(str(row["high"])) for row in rows), default=0.0) * 1.05 or 1.0, 1.0)
+    top = min(max((high for _, high in ends), default=0.0) * 1.05 or 1.0, 1.0)
     scale = alt.Scale(domain=[0, top])
     base = alt.Chart(alt.InlineData(values=rows)).encode(
         x=alt.X("score:Q", title="mean score of the bin", scale=alt.Scale(domain=[0, 1])),
