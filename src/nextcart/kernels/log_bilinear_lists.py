@@ -37,8 +37,8 @@ def items_after(
     """The best ``k`` by e ** (product of the item's vector with the session, plus its bias), its own items among them.
 
     A session is the sum of its last events, each the vectors of its item and kind times the weights of its place and
-    kind. Without an allow list the items that
-    are looked at are those of these events and, for the last ``query_events``, the ones nearest to each.
+    kind. Without an allow list the items that are looked at are those of these events and, for the last
+    ``query_events``, the ones nearest to each.
     """
     n, context = len(offsets) - 1, len(weights)
     out_items = np.full((n, k), EMPTY, np.int32)
