@@ -15,6 +15,7 @@ Int64s = NDArray[np.int64]
 Float32s = NDArray[np.float32]
 Float64s = NDArray[np.float64]
 UInt8s = NDArray[np.uint8]
+Bools = NDArray[np.bool_]
 
 SESSION, AID, TS, TYPE, POSITION = "session", "aid", "ts", "type", "position"
 """Columns of the event store, in its sort order but for the item: (session, ts, position)."""
@@ -80,6 +81,17 @@ class SessionBatch:
         offsets = self.offsets[start : stop + 1]
         events = slice(int(offsets[0]), int(offsets[-1]))
         return SessionBatch(offsets - offsets[0], self.items[events], self.ts[events], self.types[events])
+
+    def where(self, keep: Bools) -> SessionBatch:
+        """The same sessions with those events alone; a session may end up empty."""
+        before = np.zeros(len(keep) + 1, np.int64)
+        np.cumsum(keep, out=before[1:])
+        return SessionBatch(before[self.offsets], self.items[keep], self.ts[keep], self.types[keep])
+
+    def known(self) -> SessionBatch:
+        """The same sessions without the events on items outside the vocabulary; itself where there are none."""
+        keep = self.items != UNKNOWN
+        return self if keep.all() else self.where(keep)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ import numpy as np
 
 from nextcart.config import EvaluationConfig
 from nextcart.evaluation.bootstrap import Interval, interval, ratio, resampled, session_weights
-from nextcart.evaluation.cutting import Questions, evenly_spaced, events_between, known_events, session_of_event
-from nextcart.evaluation.metrics import Bools, find_hits
+from nextcart.evaluation.cutting import Questions, evenly_spaced, events_between, session_of_event
+from nextcart.evaluation.metrics import find_hits
 from nextcart.evaluation.protocols.multi_objective import draw_cuts, later_events, later_labels
 from nextcart.evaluation.report import Protocol
 from nextcart.models.ranker import Ranker
 from nextcart.models.recommender import Recommender
-from nextcart.types import Float32s, Int64s, Objective, Progress, Ranked, SessionBatch
+from nextcart.types import Bools, Float32s, Int64s, Objective, Progress, Ranked, SessionBatch
 
 MOST_BINS, LEAST_PLACES = 20, 100
 BATCH_QUESTIONS = 4096
@@ -125,7 +125,7 @@ def later_calibration(
         limit: at most so many of the questions, evenly spaced; each is of another session.
         progress: told of questions done.
     """
-    known = known_events(sessions)
+    known = sessions.known()
     cuts = draw_cuts(np.diff(known.offsets), config.seed)
     asking = np.unique(session_of_event(known)[later_events(known, cuts, objective)])
     asking = asking[evenly_spaced(len(asking), limit)]

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nextcart.evaluation.metrics import Bools
-from nextcart.types import UNKNOWN, Int64s, ItemLists, SessionBatch
+from nextcart.types import Bools, Int64s, ItemLists, SessionBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +51,6 @@ def events_between(sessions: SessionBatch, starts: Int64s, ends: Int64s) -> Sess
     np.cumsum(lengths, out=offsets[1:])
     events = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
     return SessionBatch(offsets, sessions.items[events], sessions.ts[events], sessions.types[events])
-
-
-def events_where(sessions: SessionBatch, keep: Bools) -> SessionBatch:
-    """The same sessions with those events alone; a session may end up empty."""
-    before = np.zeros(len(keep) + 1, np.int64)
-    np.cumsum(keep, out=before[1:])
-    return SessionBatch(before[sessions.offsets], sessions.items[keep], sessions.ts[keep], sessions.types[keep])
-
-
-def known_events(sessions: SessionBatch) -> SessionBatch:
-    """The same sessions without the events on items outside the catalogue."""
-    return events_where(sessions, sessions.items != UNKNOWN)
 
 
 def session_of_event(sessions: SessionBatch) -> Int64s:

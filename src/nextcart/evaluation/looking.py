@@ -12,8 +12,7 @@ import numpy as np
 
 from nextcart.config import EvaluationConfig
 from nextcart.evaluation.calibration import Calibration, Scores, later_calibration
-from nextcart.evaluation.cutting import Questions, evenly_spaced, events_between, known_events, sample_sessions
-from nextcart.evaluation.metrics import Bools
+from nextcart.evaluation.cutting import Questions, evenly_spaced, events_between, sample_sessions
 from nextcart.evaluation.protocols.next_click import next_clicks
 from nextcart.evaluation.protocols.next_event import last_events
 from nextcart.evaluation.report import Protocol
@@ -21,7 +20,7 @@ from nextcart.evaluation.sources import RankerLook, Watch
 from nextcart.models.model import Query
 from nextcart.models.ranker import Ranker
 from nextcart.models.recommender import Recommender
-from nextcart.types import TYPE_NAMES, Id, Int32s, Int64s, Progress, SessionBatch, Source, no_progress
+from nextcart.types import TYPE_NAMES, Bools, Id, Int32s, Int64s, Progress, SessionBatch, Source, no_progress
 
 HITS_SHOWN = MISSES_SHOWN = 6
 EVENTS_SHOWN, ITEMS_SHOWN = 8, 5
@@ -161,7 +160,7 @@ def places(items: Int32s, targets: Int32s) -> Int64s:
 
 
 def _questions(sample: SessionBatch, config: EvaluationConfig) -> tuple[Protocol, list[Questions]]:
-    clicks = list(next_clicks(known_events(sample), config.last_positions, config.max_history_events))
+    clicks = list(next_clicks(sample.known(), config.last_positions, config.max_history_events))
     if clicks:
         return "next_click", clicks
     return "next_event", [last_events(sample, config.history_events)] if len(sample) else []

@@ -10,9 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nextcart.types import Int32s, Int64s, ItemLists
+from nextcart.types import Bools, Int32s, Int64s, ItemLists
 
-Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 

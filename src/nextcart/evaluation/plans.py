@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nextcart.config import EvaluationConfig
-from nextcart.evaluation.cutting import Questions, known_events
+from nextcart.evaluation.cutting import Questions
 from nextcart.evaluation.metrics import SESSION_METRICS
 from nextcart.evaluation.protocols import basket_completion as baskets
 from nextcart.evaluation.protocols import multi_objective as objectives
@@ -112,7 +112,7 @@ def _next_click(
     modes: Sequence[Mode],
 ) -> Plan:
     del modes
-    known = known_events(sessions)
+    known = sessions.known()
 
     def questions(first: int, stop: int) -> Iterator[Questions]:
         yield from next_clicks(known.slice(first, stop), config.last_positions, config.max_history_events)
@@ -135,7 +135,7 @@ def _multi_objective(
     modes: Sequence[Mode],
 ) -> Plan:
     del modes
-    known = known_events(sessions)
+    known = sessions.known()
     cuts = objectives.draw_cuts(np.diff(known.offsets), config.seed)
 
     def group(objective: Objective) -> Group:
@@ -164,7 +164,7 @@ def _basket_completion(
     modes: Sequence[Mode],
 ) -> Plan:
     del modes
-    known = known_events(sessions)
+    known = sessions.known()
     draws = np.random.default_rng(config.seed).random(len(sessions))
 
     def questions(first: int, stop: int) -> Iterator[Questions]:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nextcart.evaluation.cutting import Questions
-from nextcart.evaluation.metrics import Bools
-from nextcart.types import Int64s
+from nextcart.types import Bools, Int64s
 
 BEFORE = {"after_1": (1, 1), "after_2_4": (2, 4), "after_5_9": (5, 9), "after_10": (10, np.iinfo(np.int64).max)}
 """Fewest and most events before the question."""

@@ -8,7 +8,6 @@ import numpy as np
 
 from nextcart.evaluation.bootstrap import Floats, Interval, interval, ratio, resampled, session_weights
 from nextcart.evaluation.cutting import Questions
-from nextcart.evaluation.metrics import Bools
 from nextcart.kernels.candidates import best_candidates
 from nextcart.kernels.pair_columns import NEVER, PAIR_COLUMNS, sum_up_lists
 from nextcart.models.candidates import Candidates, Retrieval
@@ -17,7 +16,7 @@ from nextcart.models.ranker import Ranker
 from nextcart.models.recent_popularity import NEARBY, OF_DAY, OF_HOUR
 from nextcart.models.recommender import Recommender
 from nextcart.models.shared import Shared
-from nextcart.types import Float32s, Int64s, Ranked, Source
+from nextcart.types import Bools, Float32s, Int64s, Ranked, Source
 
 _LIST_SOURCES = {
     "neighbours": Source.SESSION_NEIGHBOURS,

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from nextcart.evaluation.bootstrap import Floats, ratio, resampled, session_weights
 from nextcart.evaluation.cutting import Questions
 from nextcart.evaluation.lists import Shown, places
-from nextcart.evaluation.metrics import SESSION_METRICS, Bools, find_hits
-from nextcart.types import Float32s, Int32s, Int64s, ItemLists, Mode, Progress
+from nextcart.evaluation.metrics import SESSION_METRICS, find_hits
+from nextcart.types import Bools, Float32s, Int32s, Int64s, ItemLists, Mode, Progress
 
 TOP_PLACES = "top1pct_share"
 SLICED = ("recall", "mrr")

@@ -69,7 +69,9 @@ class Fold:
 
     Attributes:
         past: all that was known at the cut, with rows of its own, by popularity then.
-        later: sessions that start after the cut, in the order of their start, in the rows of the past.
+        later: sessions that start after the cut, in the order of their start, in the rows of the past, without the
+            events on items that the past does not know; so are sessions asked where they are evaluated. A
+            session may end up empty.
     """
 
     past: TrainingArrays
@@ -99,7 +101,7 @@ def fold_at(arrays: TrainingArrays, cut_ts: int, until_ts: int | None = None) ->
     late = late[np.argsort(starts[late], kind="stable")]
     later = _chosen(sessions, late, np.diff(sessions.offsets)[late])
     rows = np.where(later.items >= 0, row_of[later.items], np.int32(UNKNOWN))
-    return Fold(TrainingArrays(past, counts[order]), SessionBatch(later.offsets, rows, later.ts, later.types))
+    return Fold(TrainingArrays(past, counts[order]), SessionBatch(later.offsets, rows, later.ts, later.types).known())
 
 
 def cuts_for(sessions: SessionBatch, config: RankerConfig) -> list[int]:

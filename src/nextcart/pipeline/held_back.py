@@ -10,7 +10,7 @@ import numpy as np
 from nextcart.config import EvaluationConfig, ModelsConfig, NeighboursQueryConfig, Settings
 from nextcart.errors import InputError
 from nextcart.evaluation.bootstrap import Floats, Interval, interval, ratio, resampled, session_weights
-from nextcart.evaluation.cutting import events_between, known_events
+from nextcart.evaluation.cutting import events_between
 from nextcart.evaluation.protocols.next_click import positions
 from nextcart.evaluation.replay import Measured, replay
 from nextcart.evaluation.report import Protocol
@@ -84,7 +84,7 @@ class HeldBack:
         if len(self.past.sessions) < LEAST_SESSIONS:
             raise _too_few(len(self.past.sessions), "lie before the held-back ones")
         self.search, self.check = _every_second(fold.later, 0), _every_second(fold.later, 1)
-        asked = positions(known_events(fold.later), settings.evaluation.last_positions)
+        asked = positions(fold.later, settings.evaluation.last_positions)
         self.protocol: Protocol = "next_click" if len(asked) else "next_event"
         n_items = fold.past.n_items
         # Nothing here leaves the models, so items need no names of the shop's.

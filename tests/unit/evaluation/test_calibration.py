@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nextcart.config import EvaluationConfig, ModelsConfig, RankerConfig
 from nextcart.evaluation.bootstrap import session_weights
 from nextcart.evaluation.calibration import LEAST_PLACES, MOST_BINS, Bin, Scores, bins_of, later_calibration
-from nextcart.evaluation.cutting import Questions, known_events
+from nextcart.evaluation.cutting import Questions
 from nextcart.evaluation.looking import Look, look
 from nextcart.evaluation.protocols.multi_objective import draw_cuts
 from nextcart.evaluation.replay import replay
@@ -177,6 +177,6 @@ def test_a_limit_bounds_the_questions(ranked: Recommender, held_out: SessionBatc
 
 def test_sessions_without_such_an_event_ask_nothing(ranked: Recommender, held_out: SessionBatch) -> None:
     clicks = replace(held_out, types=np.full(held_out.n_events, CLICKS, np.uint8))
-    for sessions in (clicks, known_events(held_out).slice(0, 0)):
+    for sessions in (clicks, held_out.known().slice(0, 0)):
         found = later_calibration(ranked, sessions, CONFIG, "orders", limit=10, progress=no_progress)
         assert (found.questions, found.bins) == (0, ())

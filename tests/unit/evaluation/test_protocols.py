@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextcart.evaluation.cutting import Questions, known_events
+from nextcart.evaluation.cutting import Questions
 from nextcart.evaluation.protocols import next_event, sample_sessions
 from nextcart.evaluation.protocols.basket_completion import completions
 from nextcart.evaluation.protocols.multi_objective import draw_cuts, later_labels
@@ -112,7 +112,7 @@ def asked_of(parts: list[Questions]) -> list[naive_protocols.Asked]:
 @few
 @given(held_out)
 def test_events_on_unknown_items_are_dropped_and_no_session(sessions):
-    assert sessions_of(known_events(batch_of(sessions))) == naive_protocols.known(sessions)
+    assert sessions_of(batch_of(sessions).known()) == naive_protocols.known(sessions)
 
 
 @few

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from nextcart.errors import InputError
-from nextcart.evaluation.cutting import Questions, events_where, first_places, pose, session_of_event
+from nextcart.evaluation.cutting import Questions, first_places, pose, session_of_event
 from nextcart.models.bought_together import BoughtTogether
 from nextcart.models.covisitation import Covisitation
 from nextcart.models.item2vec import Item2vec
@@ -31,8 +31,8 @@ def completions(sessions: SessionBatch, draws: np.ndarray[tuple[int], np.dtype[n
         draws: float64 in [0, 1), shape (n_sessions,): which of the distinct items, in the order in which they came,
             is given.
     """
-    bought = events_where(sessions, sessions.types >= EventType.CARTS)
-    once = events_where(bought, first_places(bought) == np.arange(bought.n_events))
+    bought = sessions.where(sessions.types >= EventType.CARTS)
+    once = bought.where(first_places(bought) == np.arange(bought.n_events))
     sizes = np.diff(once.offsets)
     given = once.offsets[:-1] + (draws * sizes).astype(np.int64)
     asked = np.flatnonzero(sizes >= 2)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nextcart.evaluation.cutting import Questions, events_between, session_of_event
-from nextcart.evaluation.metrics import Bools
-from nextcart.types import UNKNOWN, Int32s, ItemLists, SessionBatch
+from nextcart.types import UNKNOWN, Bools, Int32s, ItemLists, SessionBatch
 
 
 @dataclass(frozen=True, slots=True)
