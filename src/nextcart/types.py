@@ -15,6 +15,7 @@ Int64s = NDArray[np.int64]
 Float32s = NDArray[np.float32]
 Float64s = NDArray[np.float64]
 UInt8s = NDArray[np.uint8]
+UInt32s = NDArray[np.uint32]
 Bools = NDArray[np.bool_]
 
 SESSION, AID, TS, TYPE, POSITION = "session", "aid", "ts", "type", "position"

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from nextcart.kernels.topk import push, sort_heap
-from nextcart.types import Float32s, Float64s, Int32s, Int64s, UInt8s
+from nextcart.types import Float32s, Float64s, Int32s, Int64s, UInt8s, UInt32s
 
 MS_PER_HOUR = 3_600_000.0
 CLOSES, OPENS = 1, 2
@@ -21,12 +21,13 @@ CLOSES, OPENS = 1, 2
 
 
 @njit(cache=True, nogil=True)
-def event_index(offsets: Int64s, items: Int32s, n_items: int, last_events: int) -> tuple[Int64s, Int64s, UInt8s]:
+def event_index(offsets: Int64s, items: Int32s, n_items: int, last_events: int) -> tuple[Int64s, UInt32s, UInt8s]:
     """Positions of each item's events among the last ``last_events`` of their sessions.
 
     Returns:
         starts (n_items + 1,), positions (n_indexed,), ascending within an item, and edges (n_events,): bits `OPENS` and
-        `CLOSES` where an event is the first or the last of these in its session.
+        `CLOSES` where an event is the first or the last of these in its session. Positions take 32 bits: there are
+        fewer than 2 ** 32 events.
     """
     starts = np.zeros(n_items + 1, np.int64)
     edges = np.zeros(len(items), np.uint8)
@@ -39,7 +40,7 @@ def event_index(offsets: Int64s, items: Int32s, n_items: int, last_events: int) 
             edges[offsets[s + 1] - 1] |= CLOSES
     for i in range(n_items):
         starts[i + 1] += starts[i]
-    positions = np.empty(starts[n_items], np.int64)
+    positions = np.empty(starts[n_items], np.uint32)
     cursor = starts[:-1].copy()
     for s in range(len(offsets) - 1):
         for e in range(max(offsets[s], offsets[s + 1] - last_events), offsets[s + 1]):
@@ -56,7 +57,7 @@ def near_neighbours(
     ts: Int64s,
     types: UInt8s,
     starts: Int64s,
-    positions: Int64s,
+    positions: UInt32s,
     edges: UInt8s,
     least_gap_ms: int,
     window_ms: float,
@@ -82,7 +83,7 @@ def near_neighbours(
     for a in range(first, stop):
         n_touched = 0
         for p in range(starts[a], starts[a + 1]):
-            e = positions[p]
+            e = np.int64(positions[p])
             t = ts[e]
             for step, edge in ((1, CLOSES), (-1, OPENS)):
                 if step < 0 and not both_ways:
@@ -172,7 +173,7 @@ def basket_neighbours(
     items: Int32s,
     ts: Int64s,
     starts: Int64s,
-    positions: Int64s,
+    positions: UInt32s,
     support: Int64s,
     session_weights: Float64s,
     mean_weight: float,
@@ -202,7 +203,7 @@ def basket_neighbours(
     for a in range(first, stop):
         n_touched = 0
         for p in range(starts[a], starts[a + 1]):
-            e = positions[p]
+            e = np.int64(positions[p])
             s = session_of[e]
             for direction in (-1, 1):
                 j = e + direction

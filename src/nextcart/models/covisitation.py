@@ -18,7 +18,7 @@ from nextcart.models.neighbour_lists import NeighbourLists, ranked_by
 from nextcart.models.parallel import balanced_blocks, run_blocks
 from nextcart.models.permits import Permits, best_permitted, permits
 from nextcart.models.shared import Found
-from nextcart.types import Float32s, Int32s, Ranked, Source
+from nextcart.types import Float32s, Int32s, Int64s, Ranked, Source, UInt8s, UInt32s
 
 MAIN = "main"
 HOP_WIDTH = 30
@@ -50,12 +50,12 @@ class Covisitation:
     ) -> Covisitation:
         """Count the matrices over all items: every one, or those that are asked and what they are made of."""
         hops = {name: of for name, of in config.two_hops().items() if asked is None or name in asked}
-        counted = {
-            name: _count(arrays, matrix, options, name)
+        wanted = {
+            name: matrix
             for name, matrix in config.counted().items()
             if asked is None or name in asked or name in hops.values()
         }
-        return cls._with_hops(config, counted, hops, options)
+        return cls._with_hops(config, _count_all(arrays, wanted, options), hops, options)
 
     @classmethod
     def from_counted(
@@ -139,10 +139,30 @@ class Covisitation:
         return cls(config, {name: NeighbourLists.from_arrays(arrays, f"{name}.") for name in names})
 
 
-def _count(arrays: TrainingArrays, config: MatrixConfig, options: FitOptions, name: str) -> NeighbourLists:
+def _count_all(
+    arrays: TrainingArrays, matrices: dict[str, MatrixConfig], options: FitOptions
+) -> dict[str, NeighbourLists]:
+    """The matrices by name; those over the same events share their index, and no two indexes are held at once."""
+    counted: dict[str, NeighbourLists] = {}
+    for last_events in dict.fromkeys(matrix.last_events for matrix in matrices.values()):
+        index = event_index(arrays.sessions.offsets, arrays.sessions.items, arrays.n_items, last_events)
+        for name, matrix in matrices.items():
+            if matrix.last_events == last_events:
+                counted[name] = _count(arrays, index, matrix, options, name)
+        del index
+    return {name: counted[name] for name in matrices}
+
+
+def _count(
+    arrays: TrainingArrays,
+    index: tuple[Int64s, UInt32s, UInt8s],
+    config: MatrixConfig,
+    options: FitOptions,
+    name: str,
+) -> NeighbourLists:
     """One matrix: for each item a, the items b after or around it, by w(type b) * position decay * time decay."""
     sessions, n = arrays.sessions, arrays.n_items
-    starts, positions, edges = event_index(sessions.offsets, sessions.items, n, config.last_events)
+    starts, positions, edges = index
     items, weights, sizes = _padded(n, config.top_n)
 
     def count(first: int, stop: int) -> None:
