@@ -16,7 +16,7 @@ from nextcart.models.recommender import Recommender
 from nextcart.models.shared import Shared
 from nextcart.models.vocabulary import Vocabulary
 from nextcart.types import UNKNOWN, SessionBatch
-from tests.naive import CARTS, CLICKS, Event, batch_of
+from tests.naive import CARTS, CLICKS, Event, batch_of, sessions_of
 
 # Every tree sees every feature: with so few of both, a share of them may miss the one that decides.
 SMALL = RankerConfig(min_questions=20, min_leaf_rows=5, max_trees=30, folds=2, feature_share=1.0)
@@ -185,3 +185,24 @@ def test_it_learns_an_order_that_no_source_has():
         [[Event(row[item], newest + 1000 * place) for place, item in enumerate(path)] for path in ([0, 1], [5, 1])]
     )
     assert found.recommend(asked, 1, model="ranker").ranked.items[:, 0].tolist() == [row[2], row[3]]
+
+
+def test_it_learns_that_people_come_back_from_what_is_new():
+    """Half of all look at something new and go back, the others go on: the log has no item twice in a row."""
+    random = np.random.default_rng(4)
+    sessions, ts = [], 1_700_000_000_000
+    for number in range(800):
+        ts += 60_000
+        first, last, other = (int(item) for item in random.choice(12, 3, replace=False))
+        ends = [12 + number, last] if random.random() < 0.5 else [other]
+        sessions.append([Event(item, ts + 1000 * place) for place, item in enumerate([first, last, *ends])])
+    counts = np.bincount([event.item for session in sessions for event in session], minlength=812).astype(np.int64)
+    order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
+    row = np.zeros(len(counts), np.int64)
+    row[order] = np.arange(len(order))
+    batch = batch_of([[event._replace(item=int(row[event.item])) for event in session] for session in sessions])
+    vocabulary = Vocabulary("int64", order.astype(np.int64), counts[order])
+    fitted = Recommender.fit(vocabulary, TrainingArrays(batch, counts[order]), CONFIG, OPTIONS, ["ranker"])
+    asking = batch_of([session[:2] for session in sessions_of(batch)[:200]])
+    ranked = fitted.models["ranker"].recommend(Query(asking, 1))
+    assert (ranked.items[:, 0] == asking.items[1::2]).mean() > 0.9
