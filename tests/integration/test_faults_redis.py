@@ -17,7 +17,7 @@ from tests.redis_server import RedisServer, redis_server
 from tests.serving_process import START, Service, service_of
 
 WRITER = "writer-secret-0123"
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 
 @pytest.fixture(scope="module")
