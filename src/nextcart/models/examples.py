@@ -69,9 +69,7 @@ class Fold:
 
     Attributes:
         past: all that was known at the cut, with rows of its own, by popularity then.
-        later: sessions that start after the cut, in the order of their start, in the rows of the past, without the
-            events on items that the past does not know; so are sessions asked where they are evaluated. A
-            session may end up empty.
+        later: sessions that start after the cut, in the order of their start, in the rows of the past.
     """
 
     past: TrainingArrays
@@ -101,7 +99,7 @@ def fold_at(arrays: TrainingArrays, cut_ts: int, until_ts: int | None = None) ->
     late = late[np.argsort(starts[late], kind="stable")]
     later = _chosen(sessions, late, np.diff(sessions.offsets)[late])
     rows = np.where(later.items >= 0, row_of[later.items], np.int32(UNKNOWN))
-    return Fold(TrainingArrays(past, counts[order]), SessionBatch(later.offsets, rows, later.ts, later.types).known())
+    return Fold(TrainingArrays(past, counts[order]), SessionBatch(later.offsets, rows, later.ts, later.types))
 
 
 def cuts_for(sessions: SessionBatch, config: RankerConfig) -> list[int]:
@@ -125,7 +123,8 @@ def examples(fold: Fold, retrieval: Retrieval, config: RankerConfig, asked: Aske
     """Candidates and labels of the questions that ask for events of one type.
 
     Of each question all that came stay, and about ``negatives`` of the others; one of which no source brought what
-    came teaches no order and is left out.
+    came teaches no order and is left out. Events on items that the past does not know are no part of a session, as
+    where sessions are evaluated and served: who comes back from a new item to the one before seems to stay there.
 
     Args:
         fold: the sessions that pose the questions.
@@ -135,7 +134,7 @@ def examples(fold: Fold, retrieval: Retrieval, config: RankerConfig, asked: Aske
         limit: the most questions.
         seed: draws negatives, and questions where there are more than wanted.
     """
-    later = fold.later
+    later = fold.later.known()
     of_session, shown, target_offsets, targets = questions(
         later.offsets, later.items, later.types, asked.type, asked.next_only, config.last_positions
     )

@@ -84,7 +84,7 @@ class HeldBack:
         if len(self.past.sessions) < LEAST_SESSIONS:
             raise _too_few(len(self.past.sessions), "lie before the held-back ones")
         self.search, self.check = _every_second(fold.later, 0), _every_second(fold.later, 1)
-        asked = positions(fold.later, settings.evaluation.last_positions)
+        asked = positions(fold.later.known(), settings.evaluation.last_positions)
         self.protocol: Protocol = "next_click" if len(asked) else "next_event"
         n_items = fold.past.n_items
         # Nothing here leaves the models, so items need no names of the shop's.

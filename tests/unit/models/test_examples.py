@@ -157,7 +157,7 @@ def test_shares_that_sum_to_more_than_all_sessions_cut_before_the_first_at_last(
 def test_with_room_for_all_negatives_examples_are_the_candidates_themselves(fold, retrieval):
     config = LISTS.model_copy(update={"negatives": 1000, "last_positions": 3})
     found = examples(fold, retrieval, config, Asked(CARTS, next_only=False), 10**6, 1)
-    later = sessions_of(fold.later)
+    later = sessions_of(fold.later.known())
     asked = list(naive_ranking.questions(later, CARTS, next_only=False, last_positions=3))
     shown = retrieval.candidates(Query(batch_of([later[q.session][: q.shown] for q in asked]), 20))
     features, labels, groups = [], [], []

@@ -10,7 +10,7 @@ from nextcart.errors import InputError
 from nextcart.models.candidates import SOURCES
 from nextcart.models.model import TrainingArrays
 from nextcart.pipeline.held_back import HeldBack, gain_of
-from nextcart.types import SessionBatch
+from nextcart.types import UNKNOWN, SessionBatch
 from tests.shop import make_shop
 
 CONFIG = ModelsConfig(ranker=RankerConfig(folds=2, max_trees=20))
@@ -94,3 +94,18 @@ def test_a_log_without_clicks_is_asked_for_last_events(arrays) -> None:
     held_back = HeldBack(TrainingArrays(orders, arrays.counts), Settings())
     assert held_back.protocol == "next_event"
     assert held_back.found_by("covisitation", CONFIG)[0] > 0
+
+
+def test_in_a_log_without_clicks_an_item_that_is_new_is_missed_not_left_out(arrays) -> None:
+    """Each held-back session ends with one: none is found, and the event before it is not asked for in its place."""
+    sessions, new = arrays.sessions, np.int32(arrays.n_items)
+    orders = np.full_like(sessions.types, 2)
+    cut_ts = HeldBack(arrays, Settings()).cut_ts
+    ends = sessions.offsets[1:] - 1
+    ends = ends[sessions.ts[sessions.offsets[:-1]] >= cut_ts]
+    items = sessions.items.copy()
+    items[ends] = new
+    log = SessionBatch(sessions.offsets, items, sessions.ts, orders)
+    held_back = HeldBack(TrainingArrays(log, np.bincount(items).astype(np.int64)), Settings())
+    assert (held_back.search.items[held_back.search.offsets[1:] - 1] == UNKNOWN).all()
+    assert held_back.found_by("top_sellers", CONFIG) == (0.0, 0.0)
