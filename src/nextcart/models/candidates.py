@@ -82,8 +82,6 @@ class Retrieval:
         members: Iterable[SourceModel],
         item_columns: Float32s,
         popularity: RecentPopularity | None = None,
-        *,
-        known_only: bool = True,
     ) -> None:
         """Take the fitted models; a list whose model is missing is left out.
 
@@ -92,10 +90,8 @@ class Retrieval:
             members: the fitted models.
             item_columns: float32, shape (n_items, n_columns).
             popularity: of late, where its lists are asked for.
-            known_only: whether sessions are asked without their unknown items, as evaluated sessions are; trees that
-                learned otherwise go on as they learned.
         """
-        self._config, self.item_columns, self._known_only = config, item_columns, known_only
+        self._config, self.item_columns = config, item_columns
         asks = _asks({member.name: member for member in members}, popularity)
         # The list that brings most goes first: where a session has too many candidates, the last ones are left out.
         wanted = sorted(config.lists.items(), key=lambda item: (-item[1], item[0]))
@@ -115,12 +111,9 @@ class Retrieval:
     def candidates(self, query: Query) -> Candidates:
         """The distinct items of the session's own last events and of the head of every list, and their features."""
         sessions, width = query.sessions, self._config.list_length
-        if self._known_only:
-            sessions = sessions.known()
         shape = (len(sessions), len(self._lists), width)
         list_items, list_scores = np.empty(shape, np.int32), np.empty(shape, np.float32)
-        shared = query.shared if sessions is query.sessions else None
-        wider = Query(sessions, width, query.banned, query.allowed, shared, blocked=query.blocked)
+        wider = Query(sessions, width, query.banned, query.allowed, query.shared, blocked=query.blocked)
         for place, each in enumerate(self._lists):
             ranked = past_blocked(each.ask, wider)
             list_items[:, place], list_scores[:, place] = ranked.items, ranked.scores

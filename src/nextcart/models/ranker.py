@@ -32,7 +32,6 @@ class Ranking:
         feature_names: columns that the forests look at.
         importance: share of the gain by feature, an entry an objective.
         popularity: of late, where its lists are asked for.
-        known_only: whether the questions that it learned from were without unknown items.
     """
 
     name: ClassVar[str] = "ranker"
@@ -45,12 +44,9 @@ class Ranking:
         feature_names: tuple[str, ...],
         importance: dict[str, dict[str, float]],
         popularity: RecentPopularity | None = None,
-        *,
-        known_only: bool = True,
     ) -> None:
         self.config, self.forests, self.item_columns = config, forests, item_columns
         self.feature_names, self.importance, self.popularity = feature_names, importance, popularity
-        self.known_only = known_only
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays by the names under which they are saved."""
@@ -66,7 +62,6 @@ class Ranking:
             "objectives": list(self.forests),
             "features": list(self.feature_names),
             "importance": self.importance,
-            "known_only": self.known_only,
         }
         save_model(folder, self.name, self.config, self.arrays(), facts)
 
@@ -78,10 +73,8 @@ class Ranking:
         config, columns = RankerConfig(**values), arrays["item_columns"]
         has = any(name.startswith(POPULARITY) for name in arrays)
         popularity = RecentPopularity.from_arrays(arrays, POPULARITY) if has else None
-        # Older ones learned from sessions with gaps where an item was new.
-        known_only = facts.get("known_only", False)
         names, importance = tuple(facts["features"]), facts["importance"]
-        return cls(config, forests, columns, names, importance, popularity, known_only=known_only)
+        return cls(config, forests, columns, names, importance, popularity)
 
 
 class Ranker:
@@ -101,9 +94,7 @@ class Ranker:
             ArtifactCorrupt: the models bring other lists than those that the forests were trained on.
         """
         self.ranking = ranking
-        self.retrieval = Retrieval(
-            ranking.config, members, ranking.item_columns, ranking.popularity, known_only=ranking.known_only
-        )
+        self.retrieval = Retrieval(ranking.config, members, ranking.item_columns, ranking.popularity)
         if self.retrieval.feature_names != ranking.feature_names:
             missing = sorted(set(ranking.feature_names) ^ set(self.retrieval.feature_names))
             raise ArtifactCorrupt(f"the ranker was trained with other sources ({', '.join(missing[:3])}…); train again")

@@ -1,6 +1,5 @@
 """The ranker beyond what every model keeps to."""
 
-import json
 import shutil
 
 import numpy as np
@@ -10,10 +9,9 @@ from nextcart.config import CovisitationConfig, ModelsConfig, RankerConfig
 from nextcart.errors import ArtifactCorrupt
 from nextcart.models.covisitation import Covisitation
 from nextcart.models.model import FitOptions, Query, TrainingArrays
-from nextcart.models.ranker import Ranker, Ranking
+from nextcart.models.ranker import Ranker
 from nextcart.models.ranker_training import fit_ranking
 from nextcart.models.recommender import Recommender
-from nextcart.models.shared import Shared
 from nextcart.models.vocabulary import Vocabulary
 from nextcart.types import UNKNOWN, SessionBatch
 from tests.naive import CARTS, CLICKS, Event, batch_of, sessions_of
@@ -79,38 +77,14 @@ def test_no_candidate_passes_more_nodes_than_the_depth(shop):
     assert max(map(nodes_below, forest.roots)) == 2
 
 
-def with_gaps(sessions: SessionBatch) -> SessionBatch:
-    """The same sessions, each event followed by one on an item that nobody knows."""
-    twice = np.repeat(np.arange(sessions.n_events), 2)
-    items = sessions.items[twice]
-    items[1::2] = UNKNOWN
-    return SessionBatch(2 * sessions.offsets, items, sessions.ts[twice], sessions.types[twice])
-
-
-def test_unknown_items_do_not_part_known_ones(shop, ranked):
-    """Also where other models have looked at the session with its gaps before."""
-    ranker, gaps = ranked.models["ranker"], with_gaps(shop.asking)
-    wanted = ranker.recommend(Query(shop.asking, 10))
-    shared = Shared(200)
-    for name in ("covisitation", "session_neighbours", "log_bilinear"):
-        ranked.models[name].recommend(Query(gaps, 100, shared=shared))
-    for query in (Query(gaps, 10), Query(gaps, 10, shared=shared)):
-        found = ranker.recommend(query)
-        assert found.items.tolist() == wanted.items.tolist()
-        assert found.scores.tobytes() == wanted.scores.tobytes()
-
-
-def test_trees_that_learned_from_gaps_are_asked_with_them(shop, ranked, tmp_path):
-    ranking = ranked.models["ranker"].ranking
-    ranking.save(tmp_path)
-    model = json.loads((tmp_path / "model.json").read_text())
-    assert Ranking.load(tmp_path).known_only
-    del model["facts"]["known_only"]
-    (tmp_path / "model.json").write_text(json.dumps(model))
-    older = Ranker(Ranking.load(tmp_path), [model for name, model in ranked.models.items() if name != "ranker"])
-    gaps = with_gaps(shop.asking)
-    asked = [older.recommend(Query(sessions, 10)).scores.tobytes() for sessions in (gaps, gaps.known())]
-    assert asked[0] != asked[1]
+def test_whoever_left_for_a_new_item_is_not_on_the_one_before(shop, ranked):
+    """A ranker is asked with the session's unknown items in their places."""
+    retrieval = ranked.models["ranker"].retrieval
+    here = [Event(3), Event(1)]
+    gone = [*here, Event(UNKNOWN)]
+    steps = retrieval.feature_names.index("steps_since")
+    found = [retrieval.candidates(Query(batch_of([session]), 10)) for session in (here, gone)]
+    assert [each.features[each.items.tolist().index(1), steps] for each in found] == [0, 1]
 
 
 def test_importance_is_a_share_by_feature(ranked):
