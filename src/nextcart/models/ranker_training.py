@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -48,7 +50,7 @@ def fit_ranking(arrays: TrainingArrays, config: ModelsConfig, options: FitOption
     for place, (objective, parts) in enumerate(found.items()):
         options.progress("ranker: trees", place, len(found))
         if sum(len(part.groups) for part in parts) >= ranker.min_questions:
-            forests[objective], gains = _train(Examples.joined(parts), ranker, options)
+            forests[objective], gains = grow_trees(Examples.joined(parts), ranker, options)
             importance[objective] = importance_of(names, gains)
     options.progress("ranker: trees", len(found), len(found))
     return Ranking(ranker, forests, columns_of(arrays), names, importance, popularity_of(ranker, arrays))
@@ -90,12 +92,9 @@ def columns_of(arrays: TrainingArrays) -> Float32s:
     return columns
 
 
-def _train(found: Examples, config: RankerConfig, options: FitOptions) -> tuple[Forest, NDArray[Any]]:
+def grow_trees(found: Examples, config: RankerConfig, options: FitOptions) -> tuple[Forest, NDArray[Any]]:
     """As many trees as the later part of the examples finds best, then so many from all; and each feature's gain."""
-    try:
-        import lightgbm
-    except OSError as error:
-        raise RunFailed(f"LightGBM cannot be loaded ({error}); install libgomp1, or train without the ranker") from None
+    lightgbm = load_lightgbm()
     parameters = {
         "objective": config.loss,
         "metric": "ndcg" if config.loss == "lambdarank" else "auc",
@@ -129,3 +128,20 @@ def _train(found: Examples, config: RankerConfig, options: FitOptions) -> tuple[
     whole = lightgbm.Dataset(found.features, found.labels, group=found.groups)
     booster = lightgbm.train(parameters, whole, rounds)
     return Forest.from_lightgbm(booster), np.asarray(booster.feature_importance("gain"), np.float64)
+
+
+def load_lightgbm() -> ModuleType:
+    """LightGBM, whose threads sleep while they wait for one another.
+
+    OpenMP's spin, and where another program runs beside, they keep the cores from the threads that they wait for: trees
+    then take six times as long. It reads the environment once, as it is loaded.
+
+    Raises:
+        RunFailed: OpenMP is not installed.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    try:
+        import lightgbm
+    except OSError as error:
+        raise RunFailed(f"LightGBM cannot be loaded ({error}); install libgomp1, or train without the ranker") from None
+    return lightgbm

@@ -1,6 +1,9 @@
 """The ranker beyond what every model keeps to."""
 
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -85,6 +88,18 @@ def test_whoever_left_for_a_new_item_is_not_on_the_one_before(shop, ranked):
     steps = retrieval.feature_names.index("steps_since")
     found = [retrieval.candidates(Query(batch_of([session]), 10)) for session in (here, gone)]
     assert [each.features[each.items.tolist().index(1), steps] for each in found] == [0, 1]
+
+
+def test_threads_that_wait_for_one_another_sleep():
+    """Spinning, they would keep the cores from those that they wait for. OpenMP tells how it was loaded."""
+    program = "from nextcart.models.ranker_training import load_lightgbm; load_lightgbm()"
+    told = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "OMP_DISPLAY_ENV": "VERBOSE"},
+        capture_output=True,
+        check=True,
+    )
+    assert b"GOMP_SPINCOUNT = '0'" in told.stderr
 
 
 def test_importance_is_a_share_by_feature(ranked):
