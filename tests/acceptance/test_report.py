@@ -43,6 +43,52 @@ def test_the_report_draws_every_chart(measured: Path, tmp_path: Path) -> None:
     assert "Not measured yet" not in dom
 
 
+WIDTHS = """<script>
+const wait = () => new Promise(done => setTimeout(done, 1500));
+const shown = async widths => {
+  const page = document.createElement("iframe");
+  page.height = 9000;
+  page.width = widths[0];
+  document.body.append(page);
+  await new Promise(done => { page.onload = done; page.srcdoc = PAGE; });
+  for (const width of widths) {
+    page.width = width;
+    await wait();
+  }
+  let names = 0, cut = 0;
+  for (const chart of page.contentDocument.querySelectorAll("svg.marks")) {
+    const place = chart.getBoundingClientRect();
+    for (const name of chart.querySelectorAll(".role-legend-label text")) {
+      const at = name.getBoundingClientRect();
+      names += 1;
+      cut += at.top < place.top || at.right > place.right;
+    }
+  }
+  page.remove();
+  return { widths, names, cut };
+};
+onload = async () => {
+  const found = [];
+  for (const widths of [[340], [375], [450], [1024], [420, 900], [1200, 340]]) found.push(await shown(widths));
+  document.body.textContent = JSON.stringify(found);
+};
+</script><body></body>"""
+"""Shows the page in places of such widths, and counts the names in its legends and those that are cut off."""
+
+
+def test_no_width_cuts_a_name_of_a_legend_off(measured: Path, tmp_path: Path) -> None:
+    nextcart("report", "--output", tmp_path / "report.html", "--limit", "20", cwd=measured)
+    page = json.dumps((tmp_path / "report.html").read_text(encoding="utf-8")).replace("</", "<\\/")
+    (tmp_path / "widths.html").write_text(WIDTHS.replace("PAGE", page), encoding="utf-8")
+    dom, _ = render(f"file://{tmp_path / 'widths.html'}", tmp_path / "browser", virtual_ms=60_000)
+    told = re.search(r"<body>(\[.*\])</body>", dom)
+    assert told
+    found = json.loads(told[1])
+    assert len(found) == 6
+    assert all(each["names"] > 20 for each in found)
+    assert [each for each in found if each["cut"]] == []
+
+
 def test_without_a_store_the_page_says_what_to_run(workplace: Workplace, tmp_path: Path) -> None:
     shutil.copytree(workplace.folder / "var" / "models", tmp_path / "models")
     found = as_json("report", "--models", "models", "--store", "gone", "--output", "report.html", cwd=tmp_path)

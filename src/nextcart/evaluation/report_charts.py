@@ -17,10 +17,11 @@ from nextcart.models.fitting import MODEL_NAMES
 Rows = list[dict[str, object]]
 AnyChart = alt.Chart | alt.LayerChart | alt.FacetChart
 
-HEIGHT, LEGEND, BAR_STEP, LABEL_WIDTH = 300, 80, 26, 70
-"""Pixels: of a chart with two axes, what a legend adds, of a bar with its gap, of the label beside it."""
-_COLUMNS = "max(floor(width / 115), 1)"
-"""Names beside each other in a legend: so many that none is cut off."""
+HEIGHT, BAR_STEP, LABEL_WIDTH = 300, 26, 70
+"""Pixels: of a chart with two axes, of a bar with its gap, of the label beside it."""
+_COLUMNS = "max(floor((containerSize()[0] - 96) / 112), 1)"
+"""Names beside each other in a legend: so many that none is cut off, found by trying. By the width of the whole chart:
+the plot's own changes after the legend got its room, and a row more would have none."""
 MOST_FEATURES = 15
 SLICES: dict[str, dict[str, str]] = {
     "By repetition": {"repeat": "repeats", "new": "new in the session"},
