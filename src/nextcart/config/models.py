@@ -304,8 +304,8 @@ class RankerConfig(Section):
     items). A list that is not named, or of no trained model, is not asked."""
     list_length: Annotated[int, Field(gt=0, le=1000)] = 100
     """Length of the lists in which a candidate's rank is looked up."""
-    history_events: Annotated[int, Field(ge=0)] = 30
-    """The items of so many of the session's last events are candidates too."""
+    history_events: Annotated[int, Field(ge=0)] = 60
+    """The items of so many of the session's last events are candidates too; a later order is often of an early cart."""
     max_candidates: Annotated[int, Field(gt=0, le=2000)] = 150
     """The most candidates of a session."""
     folds: Positive = 5
