@@ -346,7 +346,9 @@ def check_ranking(items: Iterable[int], scores: Iterable[float], wanted: Scores,
     assert [score for _, score in pairs[size:]] == [0.0] * (k - size)
     assert len(found) == size
     assert len({item for item, _ in found}) == size
-    tolerance = rel * max((abs(score) for score in wanted.values()), default=1.0)
+    # Next to 0 the steps of float32 are wider than a share of the score.
+    step = float(np.finfo(np.float32).smallest_subnormal)
+    tolerance = max(step, rel * max((abs(score) for score in wanted.values()), default=1.0))
     for item, score in found:
         assert score == np.float32(score)
         assert abs(score - wanted[item]) <= tolerance

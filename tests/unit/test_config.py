@@ -131,7 +131,7 @@ DESIGNED = {
             "top_sellers": 20,
         },
         "list_length": 100,
-        "history_events": 30,
+        "history_events": 60,
         "max_candidates": 150,
         "folds": 5,
         "fold_share": 0.15,
