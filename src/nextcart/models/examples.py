@@ -124,7 +124,7 @@ def examples(fold: Fold, retrieval: Retrieval, config: RankerConfig, asked: Aske
 
     Of each question all that came stay, and about ``negatives`` of the others; one of which no source brought what
     came teaches no order and is left out. Events on items that the past does not know are no part of a session, as
-    where sessions are evaluated and served: who comes back from a new item to the one before seems to stay there.
+    where sessions are evaluated: who comes back from a new item to the one before seems to stay there.
 
     Args:
         fold: the sessions that pose the questions.
