@@ -134,7 +134,7 @@ def load_lightgbm() -> ModuleType:
     """LightGBM, whose threads sleep while they wait for one another.
 
     OpenMP's spin, and where another program runs beside, they keep the cores from the threads that they wait for: trees
-    then take six times as long. It reads the environment once, as it is loaded.
+    then take more than five times as long. It reads the environment once, as it is loaded.
 
     Raises:
         RunFailed: OpenMP is not installed.
