@@ -93,7 +93,13 @@ def columns_of(arrays: TrainingArrays) -> Float32s:
 
 
 def grow_trees(found: Examples, config: RankerConfig, options: FitOptions) -> tuple[Forest, NDArray[Any]]:
-    """As many trees as the later part of the examples finds best, then so many from all; and each feature's gain."""
+    """The trees as `boosted` grows them, and each feature's gain."""
+    booster = boosted(found, config, options)
+    return Forest.from_lightgbm(booster), np.asarray(booster.feature_importance("gain"), np.float64)
+
+
+def boosted(found: Examples, config: RankerConfig, options: FitOptions) -> Any:
+    """As many trees as the later part of the examples finds best, then so many from all."""
     lightgbm = load_lightgbm()
     parameters = {
         "objective": config.loss,
@@ -126,8 +132,7 @@ def grow_trees(found: Examples, config: RankerConfig, options: FitOptions) -> tu
         # All of the examples bear a few more trees than a part of them.
         rounds = max(1, round(stopped.best_iteration * n / first_later))
     whole = lightgbm.Dataset(found.features, found.labels, group=found.groups)
-    booster = lightgbm.train(parameters, whole, rounds)
-    return Forest.from_lightgbm(booster), np.asarray(booster.feature_importance("gain"), np.float64)
+    return lightgbm.train(parameters, whole, rounds)
 
 
 def load_lightgbm() -> ModuleType:

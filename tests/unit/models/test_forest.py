@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from nextcart.config import RankerConfig
-from nextcart.models.forest import Forest, _float32_at_most
+from nextcart.kernels.forest import BLOCK_ROWS, score_forest
+from nextcart.models.forest import MAX_COMPLETE_DEPTH, Forest, _float32_at_most
 from nextcart.models.model import load_model, save_model
 
 QUIET = {"verbose": -1, "num_threads": 1, "deterministic": True, "force_row_wise": True, "seed": 3}
@@ -100,6 +101,30 @@ def test_a_forest_is_saved_and_loaded(tmp_path):
     loaded = Forest.from_arrays(load_model(tmp_path, "ranker")[2], "clicks.")
     assert loaded.score(rows).tobytes() == forest.score(rows).tobytes()
     assert not any(array.flags.writeable for array in forest.arrays("").values())
+
+
+def walked(forest, rows):
+    """The scores node by node, as deep trees are scored."""
+    return score_forest(rows, *forest.arrays("").values())
+
+
+@pytest.mark.parametrize("n", [0, 1, BLOCK_ROWS - 1, BLOCK_ROWS, BLOCK_ROWS + 1, 3 * BLOCK_ROWS + 5])
+@pytest.mark.parametrize("depth", range(1, MAX_COMPLETE_DEPTH + 1))
+def test_trees_made_complete_score_to_the_last_bit_as_walked(depth, n):
+    rows, labels = data_of(depth, 2000)
+    forest = Forest.from_lightgbm(train(rows, labels, max_depth=depth, num_leaves=40))
+    assert forest._complete is not None
+    assert [str(array.dtype) for array in forest._complete] == ["int32", "float32", "float32"]
+    assert forest._complete.leaves.shape == (len(forest.roots), 2 ** max(depth, 2))
+    for asked in (rows[:n], at_thresholds(forest, rows)[:n]):
+        assert forest.score(asked).tobytes() == walked(forest, asked).tobytes()
+
+
+def test_trees_that_are_deep_are_walked():
+    rows, labels = data_of(8, 2000)
+    forest = Forest.from_lightgbm(train(rows, labels, num_leaves=60, max_depth=MAX_COMPLETE_DEPTH + 1))
+    assert forest._complete is None
+    assert forest.score(rows).tobytes() == walked(forest, rows).tobytes()
 
 
 def test_a_score_does_not_depend_on_the_other_rows():
