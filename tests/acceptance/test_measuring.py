@@ -66,7 +66,50 @@ def test_two_versions_differ_by_what_one_of_them_lacks(measured: Path) -> None:
     assert better["covisitation", "recall"] == "first"
     assert better["top_sellers", "recall"] is None
     text = nextcart("compare", "candidate", "production", "--protocol", "next_click", cwd=measured).stdout
-    assert "beyond noise: covisitation, next: second better in recall" in text
+    assert "beyond noise:\n  covisitation, next: second better in recall" in text
+
+
+def test_a_version_without_the_best_model_is_compared_by_what_answers(measured: Path, tmp_path: Path) -> None:
+    """Each model alone is as good in both; what is asked in the shop is not."""
+    shutil.copytree(measured / "var", tmp_path / "var")
+    nextcart("train", "--only", "top_sellers,covisitation", cwd=tmp_path)
+    nextcart("evaluate", "--version", "candidate", "--protocol", "next_click", cwd=tmp_path)
+    found = as_json("compare", "production", "candidate", cwd=tmp_path)["comparisons"]
+    assert [each["protocol"] for each in found] == ["next_click"]
+    first = found[0]["differences"][0]
+    assert found[0]["defaults"] == ["session_neighbours", "covisitation"]
+    assert (first["first_model"], first["second_model"], first["better"]) == (
+        "session_neighbours",
+        "covisitation",
+        "first",
+    )
+    assert set(found[0]["only_first"]) == {"session_neighbours", "bought_together", "item2vec", "hybrid"}
+    assert found[0]["only_second"] == []
+    text = nextcart("compare", "production", "candidate", cwd=tmp_path).stdout
+    assert "where no model is named session_neighbours answers in the first, covisitation in the second" in text
+    assert "only the first has" in text
+
+
+def test_a_model_measured_anew_leaves_the_others_as_they_were(measured: Path, tmp_path: Path) -> None:
+    shutil.copytree(measured / "var", tmp_path / "var")
+    (tmp_path / "other.toml").write_text("[evaluation]\nseed = 7\n")
+    before = kept(tmp_path)
+    again = as_json("evaluate", "--protocol", "next_click", "--only", "item2vec", cwd=tmp_path)
+    assert list(again["metrics"]) == ["item2vec"]
+    assert again["kept"]["sha256"]
+    assert kept(tmp_path) == before
+    done = nextcart(
+        "evaluate", "--protocol", "next_click", "--only", "item2vec", "--config", "other.toml", cwd=tmp_path
+    )
+    assert "not kept: the version's next_click evaluation of more models was made with other settings" in done.stdout
+    assert kept(tmp_path) == before
+
+
+def kept(folder: Path) -> dict[str, object]:
+    """The figures of every model that production's evaluation of next_click holds, and what they are made of."""
+    version = json.loads((folder / "var" / "models" / "aliases.json").read_text())["production"]
+    (file,) = (folder / "var" / "models").rglob(f"{version}/evaluations/next_click-val_split.json")
+    return {name: json.loads(file.read_text())[name] for name in ("metrics", "intervals", "kept", "seed")}
 
 
 def test_two_models_of_one_version(measured: Path) -> None:

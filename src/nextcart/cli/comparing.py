@@ -10,6 +10,8 @@ from nextcart.cli.options import MODELS, ConfigOption, JsonOption, ModelsOption,
 from nextcart.cli.output import counted, metric, out, print_json, table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nextcart.evaluation.comparison import Difference
     from nextcart.evaluation.report import Protocol
     from nextcart.pipeline.comparing import Comparison
@@ -21,7 +23,8 @@ def compare(
         str | None, typer.Argument(help="Another; left out, --model names a model of the first to compare.")
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option("--protocol", help="One protocol; default: all that both were measured by.")
+        str | None,
+        typer.Option("--protocol", help="One protocol; default: all that 'nextcart evaluate' measured both by."),
     ] = None,
     split: Annotated[
         str | None, typer.Option("--split", help="test or val_split; default: all that both were measured on.")
@@ -36,8 +39,9 @@ def compare(
 ) -> None:
     """Say by how much one version or model is better than another, and whether that is beyond noise.
 
-    Both must have been evaluated on the same sessions. The interval is of the paired difference over resampled
-    sessions; beyond noise means that it leaves 0 out, which one in twenty does by chance.
+    Of two versions, what answers by default in each comes first, then each model that both have. Both must have been
+    evaluated on the same sessions. The interval is of the paired difference over resampled sessions; beyond noise means
+    that it leaves 0 out, which one in twenty does by chance, and that there are at least 100 sessions.
 
     Example: nextcart compare production candidate --protocol next_click
     """
@@ -64,7 +68,8 @@ def compare(
     for comparison in found:
         heads = ("model", "mode", "figure", "first", "second", "difference", "95 %", "beyond noise")
         out.print(table(_title(comparison), heads, map(_row, comparison.differences), left=3))
-        out.print(_verdict(comparison), markup=False, soft_wrap=True)
+        for line in _verdict(comparison):
+            out.print(line, markup=False, soft_wrap=True)
 
 
 def _title(comparison: Comparison) -> str:
@@ -77,7 +82,7 @@ def _title(comparison: Comparison) -> str:
 def _row(each: Difference) -> tuple[str, ...]:
     span = "–" if each.interval is None else f"{each.interval[0]:+.4f} to {each.interval[1]:+.4f}"
     difference = "–" if each.difference is None else f"{each.difference:+.4f}"
-    better = f"{each.better} better" if each.better else "no"
+    better = f"{each.better} better" if each.better else "too few sessions" if each.too_few else "no"
     return (_models(each), each.mode, each.figure, metric(each.first), metric(each.second), difference, span, better)
 
 
@@ -87,10 +92,23 @@ def _models(each: Difference) -> str:
     return f"{each.first_model} / {each.second_model}"
 
 
-def _verdict(comparison: Comparison) -> str:
-    """What is beyond noise, in words."""
+def _verdict(comparison: Comparison) -> Iterator[str]:
+    """What is beyond noise, what cannot be judged, and what was not compared; in words."""
+    from nextcart.evaluation.bootstrap import MIN_SESSIONS_TO_JUDGE
+
     won: dict[str, list[str]] = {}
     for each in comparison.differences:
         if each.better:
             won.setdefault(f"{_models(each)}, {each.mode}: {each.better} better in", []).append(each.figure)
-    return "beyond noise: " + ("; ".join(f"{who} {', '.join(what)}" for who, what in won.items()) or "nothing")
+    yield "beyond noise:" + ("" if won else " nothing")
+    for who, what in won.items():
+        yield f"  {who} {', '.join(what)}"
+    few = dict.fromkeys(f"{each.figure} ({each.sessions})" for each in comparison.differences if each.too_few)
+    if few:
+        yield f"too few sessions to judge (at least {MIN_SESSIONS_TO_JUDGE}): {', '.join(few)}"
+    if comparison.defaults:
+        ours, theirs = comparison.defaults
+        yield f"where no model is named {ours} answers in the first, {theirs} in the second"
+    for side, names in (("first", comparison.only_first), ("second", comparison.only_second)):
+        if names:
+            yield f"only the {side} has {', '.join(names)}; --model and --against compare it with a model of the other"

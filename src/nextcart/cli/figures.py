@@ -73,9 +73,10 @@ def _sure(evaluation: Evaluation, mode: Mode, models: Sequence[str]) -> Table:
 
 
 def _slices(evaluation: Evaluation, mode: Mode, models: Sequence[str], names: Sequence[str]) -> Table:
-    """The recall of each slice that has targets; the last row says how many."""
+    """The recall of each slice that has targets; the last row says how many, as far as a list has room for them."""
     rows = [[model, *(metric(evaluation.metrics[model][mode].get(name)) for name in names)] for model in models]
-    rows.append(["targets", *(f"{evaluation.possible[name]:,.0f}" for name in names)])
+    targets = "targets" if evaluation.protocol == "next_click" else f"targets, {evaluation.k} a list at most"
+    rows.append([targets, *(f"{evaluation.possible[name]:,.0f}" for name in names)])
     heads = [_head(name.removeprefix("recall_")) for name in names]
     return table(f"{_title(evaluation, mode)}: recall by kind of target", ["model", *heads], rows)
 

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from nextcart.cli.output import counted, metric, percent, table
 from nextcart.errors import UnreadableInput
+from nextcart.evaluation.bootstrap import MIN_SESSIONS_TO_JUDGE
 from nextcart.evaluation.report import METRICS, Evaluation, Protocol
 from nextcart.events.sources import unreadable
 from nextcart.types import Id
@@ -20,8 +21,6 @@ REMARKS: dict[Protocol, str] = {
     "basket_completion": "they were dropped first; lift: recall as a multiple of the top sellers' recall.",
     "next_period": "they count as not held.",
 }
-MIN_SESSIONS = 100
-"""Of fewer sessions no model is called the best: a single hit would move its recall by more than one point."""
 
 
 def evaluation_tables(evaluation: Evaluation) -> list[Table]:
@@ -43,15 +42,15 @@ def evaluation_tables(evaluation: Evaluation) -> list[Table]:
 def best_model(evaluation: Evaluation) -> str | None:
     """The model with the best recall in mode next; None where several share it as it is shown, or of few sessions."""
     best = _best_models(evaluation)
-    return best[0] if len(best) == 1 and evaluation.sessions >= MIN_SESSIONS else None
+    return best[0] if len(best) == 1 and evaluation.sessions >= MIN_SESSIONS_TO_JUDGE else None
 
 
 def best_line(evaluation: Evaluation) -> str:
     """The best model on one line, or why none is named."""
     measured = f"{evaluation.split}, {counted(evaluation.sessions, 'session')}, mode next"
     best = _best_models(evaluation)
-    if evaluation.sessions < MIN_SESSIONS:
-        found = f"too few to name a best model (at least {MIN_SESSIONS})"
+    if evaluation.sessions < MIN_SESSIONS_TO_JUDGE:
+        found = f"too few to name a best model (at least {MIN_SESSIONS_TO_JUDGE})"
     else:
         at, recall = f"recall@{evaluation.k}", metric(evaluation.metrics[best[0]]["next"]["recall"])
         found = f"best {at} {recall} by {best[0]}" if len(best) == 1 else f"{' and '.join(best)} tie at {at} {recall}"

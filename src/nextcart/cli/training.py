@@ -138,3 +138,9 @@ def evaluate(
         for each in protocol_tables(evaluation):
             out.print(each)
         out.print(evaluation_line(evaluation))
+        if evaluation.kept is None:
+            out.print(
+                f"not kept: the version's {evaluation.protocol} evaluation of more models was made with other "
+                "settings, or by training; without --only it is made anew.",
+                soft_wrap=True,
+            )

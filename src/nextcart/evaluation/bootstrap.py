@@ -20,6 +20,9 @@ Floats = NDArray[np.float64]
 Interval = tuple[float, float]
 
 LEVEL = (2.5, 97.5)
+MIN_SESSIONS_TO_JUDGE = 100
+"""Of fewer sessions nothing is called better: a single hit would move a recall by more than one point, and resamples of
+so few do not hold what others might have shown."""
 PER_COUNTER = 16
 """16-bit draws that Philox makes of one value of its counter."""
 

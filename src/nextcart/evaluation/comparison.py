@@ -9,12 +9,21 @@ from typing import Literal
 import numpy as np
 
 from nextcart.errors import InputError
-from nextcart.evaluation.bootstrap import Floats, Interval, estimate, interval, ratio, resampled, session_weights
+from nextcart.evaluation.bootstrap import (
+    MIN_SESSIONS_TO_JUDGE,
+    Floats,
+    Interval,
+    estimate,
+    interval,
+    ratio,
+    resampled,
+    session_weights,
+)
 from nextcart.evaluation.protocols.multi_objective import add_total
 from nextcart.evaluation.protocols.next_period import add_means
 from nextcart.evaluation.report import Evaluation, Protocol
 from nextcart.evaluation.sums import Asked
-from nextcart.types import Float32s, Mode
+from nextcart.types import TYPE_NAMES, Float32s, Mode
 
 BATCH_SESSIONS = 4096
 SAME = ("protocol", "split", "data_fingerprint", "limited", "k", "history_events")
@@ -74,7 +83,9 @@ class Difference:
         first, second: the figure on each side; None where there was nothing to measure it on.
         difference: first minus second.
         interval: the middle 95 % of the difference over resampled sessions, the same on both sides.
-        better: the side that is better beyond noise: the interval leaves 0 out.
+        sessions: those that had anything to measure it on; of a figure made of others, by the one with fewest.
+        better: the side that is better beyond noise: the interval leaves 0 out, and there are
+            `MIN_SESSIONS_TO_JUDGE` sessions.
     """
 
     first_model: str
@@ -85,7 +96,13 @@ class Difference:
     second: float | None
     difference: float | None
     interval: Interval | None
+    sessions: int
     better: Better | None
+
+    @property
+    def too_few(self) -> bool:
+        """Whether there are too few sessions to call either side better."""
+        return self.sessions < MIN_SESSIONS_TO_JUDGE
 
 
 def compare(first: Side, second: Side, pairs: Iterable[tuple[str, str]], *, rounds: int, seed: int) -> list[Difference]:
@@ -108,14 +125,17 @@ def compare(first: Side, second: Side, pairs: Iterable[tuple[str, str]], *, roun
             if model not in side.models:
                 raise InputError(
                     f"{side.version}: no model '{model}' in its {side.evaluation.protocol} evaluation; it has "
-                    f"{', '.join(side.models)}"
+                    f"{', '.join(side.models)}; name one of them with {'--model' if side is first else '--against'}"
                 )
         for mode in (mode for _, mode in first.names(one) if (other, mode) in second.names(other)):
             values = _values(first.of((one, mode)), second.of((other, mode)), rounds, seed)
             ours, theirs = (dict(zip(first.figures, each, strict=True)) for each in values)
             for figures in (ours, theirs):
                 _derive(first.evaluation.protocol, figures)
-            found += [_difference(one, other, mode, name, ours[name], theirs[name]) for name in ours]
+            there = dict(zip(first.figures, _sessions(first.of((one, mode))), strict=True))
+            found += [
+                _difference(one, other, mode, name, ours[name], theirs[name], _fewest(there, name)) for name in ours
+            ]
     return found
 
 
@@ -127,12 +147,26 @@ def _derive(protocol: Protocol, figures: dict[str, Floats]) -> None:
         add_means(figures)
 
 
-def _difference(one: str, other: str, mode: Mode, figure: str, a: Floats, b: Floats) -> Difference:
+def _sessions(sums: Float32s) -> list[int]:
+    """How many sessions have a denominator, for each figure."""
+    denominators = sums[:, sums.shape[1] // 2 :]
+    return [int(n) for n in np.count_nonzero(denominators, axis=0)]
+
+
+def _fewest(sessions: dict[str, int], figure: str) -> int:
+    """The sessions of a figure, or of the part with the fewest that a total or mean is made of."""
+    if figure in sessions:
+        return sessions[figure]
+    parts = [f"{kind}_recall" if figure == "total" else figure.replace("mean", kind) for kind in TYPE_NAMES]
+    return min((sessions[part] for part in parts if sessions.get(part)), default=0)
+
+
+def _difference(one: str, other: str, mode: Mode, figure: str, a: Floats, b: Floats, sessions: int) -> Difference:
     span = interval(a - b)
     better: Better | None = None
-    if span is not None and (span[0] > 0 or span[1] < 0):
+    if span is not None and (span[0] > 0 or span[1] < 0) and sessions >= MIN_SESSIONS_TO_JUDGE:
         better = "first" if span[0] > 0 else "second"
-    return Difference(one, other, mode, figure, estimate(a), estimate(b), estimate(a - b), span, better)
+    return Difference(one, other, mode, figure, estimate(a), estimate(b), estimate(a - b), span, sessions, better)
 
 
 def _values(one: Float32s, other: Float32s, rounds: int, seed: int) -> tuple[Floats, Floats]:

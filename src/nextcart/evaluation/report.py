@@ -65,7 +65,8 @@ class Evaluation(BaseModel):
             target is one. By `next_period` the models are the decays that were tried.
         intervals: of the same figures but `coverage` and `gini`, which a resample of fewer distinct sessions would
             always lower: the middle 95 % over resampled sessions.
-        possible: what each figure was divided by, most often the number of its targets.
+        possible: what each figure was divided by, most often the number of its targets. Recall counts no more of a
+            question's targets than a list has places, so that a slice's may be more together than those of all.
         rounds: resamples of the intervals; 0 in evaluations of before there were intervals.
         seed: of the resamples, and of what a protocol draws.
         best: by `next_period`, the decay whose `mean@20/week` is the highest.

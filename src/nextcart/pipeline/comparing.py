@@ -9,7 +9,11 @@ from nextcart.config import EvaluationConfig
 from nextcart.errors import InputError
 from nextcart.evaluation.comparison import Difference, Side, compare
 from nextcart.evaluation.report import PROTOCOLS, Evaluation, Protocol
+from nextcart.models.recommender import BEST_FIRST
 from nextcart.repository.repository import Repository
+
+ASKED_BY_DEFAULT: tuple[Protocol, ...] = ("next_event", "next_click", "multi_objective")
+"""The protocols that ask for what a session wants next, which one model of a version answers where none is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,10 @@ class Comparison:
         split: the part that both were measured on.
         sessions: sessions that posed questions.
         first, second: ids of the versions.
-        differences: first minus second, figure by figure.
+        differences: first minus second, figure by figure; those of what answers by default come first.
+        defaults: what answers in each version where no model is named, and both were asked; None elsewhere, and
+            where models were named.
+        only_first, only_second: models that the other version lacks; none where models were named.
     """
 
     protocol: Protocol
@@ -30,6 +37,9 @@ class Comparison:
     first: str
     second: str
     differences: list[Difference]
+    defaults: tuple[str, str] | None
+    only_first: list[str]
+    only_second: list[str]
 
 
 def compare_versions(
@@ -52,7 +62,8 @@ def compare_versions(
         config: rounds and seed of the resamples.
         protocol: one alone; None takes all.
         split: one alone; None takes all.
-        model: of the first version; None compares each model with itself in the second.
+        model: of the first version; None compares what answers by default in each, then each model with itself in
+            the second.
         against: of the second version; None is the same model, or within one version every other.
 
     Raises:
@@ -71,17 +82,23 @@ def compare_versions(
     if protocol is None:
         # Those of training keep no sums; where others do, these alone are compared.
         shared = [key for key in shared if ours[key].kept and theirs[key].kept] or shared
+    ours_best, theirs_best = (_default_model(repository, version) for version in (one, other))
     found = []
     for key in shared:
         left = Side(one, ours[key], repository.session_sums(one, ours[key]))
         right = left if one == other else Side(other, theirs[key], repository.session_sums(other, theirs[key]))
         pairs = _pairs(left, right, model, against, within=second is None)
+        by_default = None
+        if model is None and key[0] in ASKED_BY_DEFAULT and ours_best in left.models and theirs_best in right.models:
+            by_default = (ours_best, theirs_best)
+            pairs = list(dict.fromkeys([by_default, *pairs]))
+        alone: tuple[list[str], list[str]] = ([], []) if model else _alone(left, right)
         if protocol is None:
             # Not every model answers every protocol.
             pairs = [pair for pair in pairs if pair[0] in left.models and pair[1] in right.models]
         made = compare(left, right, pairs, rounds=config.rounds, seed=config.seed)
         if made:
-            found.append(Comparison(*key, ours[key].sessions, one, other, made))
+            found.append(Comparison(*key, ours[key].sessions, one, other, made, by_default, *alone))
     if not found:
         raise InputError(f"no evaluation of {one} and {other} has these models; 'nextcart models' lists what there is")
     return found
@@ -93,6 +110,18 @@ def _pairs(left: Side, right: Side, model: str | None, against: str | None, *, w
     if against is not None:
         return [(model, against)]
     return [(model, name) for name in right.models if name != model] if within else [(model, model)]
+
+
+def _default_model(repository: Repository, version: str) -> str:
+    """What answers a session where no model is named."""
+    folders = {artifact.path.split("/")[0] for artifact in repository.manifest(version).artifacts}
+    return next(name for name in BEST_FIRST if name in folders)
+
+
+def _alone(left: Side, right: Side) -> tuple[list[str], list[str]]:
+    """The models that one side has and the other lacks."""
+    ours, theirs = set(left.models), set(right.models)
+    return [name for name in left.models if name not in theirs], [name for name in right.models if name not in ours]
 
 
 def _full(

@@ -12,7 +12,8 @@ import duckdb
 
 from nextcart.config import IngestConfig, Settings, SparkConfig, SplitConfig
 from nextcart.errors import InputError, RunFailed
-from nextcart.evaluation.replay import evaluate, replay
+from nextcart.evaluation.merging import asked_alike, merged
+from nextcart.evaluation.replay import Measured, evaluate, replay
 from nextcart.evaluation.report import Evaluation, Protocol
 from nextcart.events.engine import EngineOpener
 from nextcart.events.id_types import IdChoice
@@ -234,13 +235,14 @@ def evaluate_version(
         settings: cut-off, lengths of histories, resamples.
         version: any name that the repository resolves; None is production.
         split: None takes the held-out "test", or the validation split where there is no test.
-        only: names of models; None takes all that the version has.
+        only: names of models; None takes all that the version has. What it keeps of the others stays: where these
+            were measured otherwise, the new figures are not kept.
         limit: at most so many sessions, for a quick look.
         protocols: how questions are posed, one evaluation each.
         progress: told of sessions done.
 
     Returns:
-        The version's id and its evaluations.
+        The version's id and its evaluations; one that was not kept has no ``kept``.
 
     Raises:
         InputError: the version was trained on events of that split, so the figures would flatter it; or `next_period`
@@ -280,10 +282,27 @@ def evaluate_version(
                     kinds=kinds,
                     progress=progress,
                 )
-                file = repository.add_evaluation(chosen, measured.evaluation, measured.sums)
-            evaluations.append(read_record(file, Evaluation, "run 'nextcart evaluate' again"))
+                evaluations.append(_kept(repository, chosen, measured, only))
             record.facts.setdefault("sessions", measured.evaluation.sessions)
     return chosen, evaluations
+
+
+def _kept(repository: Repository, version: str, measured: Measured, only: Sequence[str] | None) -> Evaluation:
+    """Keep an evaluation; some models' beside the figures that the version has of the others.
+
+    Where those were measured otherwise, by another seed or by training, the two make no table, and the whole one stays.
+    """
+    found, sums = measured.evaluation, measured.sums
+    for earlier in repository.evaluations(version) if only and not found.limited else ():
+        same = (earlier.protocol, earlier.split, earlier.limited) == (found.protocol, found.split, found.limited)
+        if same and earlier.metrics.keys() - found.metrics.keys():
+            if not asked_alike(earlier, found):
+                return found.model_copy(update={"kept": None})
+            found, sums = merged(earlier, repository.session_sums(version, earlier), found, sums)
+    file = repository.add_evaluation(version, found, sums)
+    kept = read_record(file, Evaluation, "run 'nextcart evaluate' again")
+    now = measured.evaluation
+    return kept.model_copy(update={"metrics": now.metrics, "intervals": now.intervals})
 
 
 @contextmanager

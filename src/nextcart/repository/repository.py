@@ -212,7 +212,10 @@ class Repository:
         again = f"--version {version} --protocol {evaluation.protocol} --split {evaluation.split}"
         remedy = f"run 'nextcart evaluate {again}'"
         if evaluation.kept is None:
-            raise RepositoryError(f"{version}: no sums by session are kept with {_file_stem(evaluation)}; {remedy}")
+            raise RepositoryError(
+                f"{version}: its {evaluation.protocol} evaluation was made by training, which keeps no figures session "
+                f"by session; {remedy}"
+            )
         file = self._evaluations_folder(version) / f"{_file_stem(evaluation)}.npy"
         try:
             if not file.is_symlink() and files.sha256_of(file) == evaluation.kept.sha256:

@@ -102,20 +102,37 @@ def test_each_protocol_says_what_its_figures_are_of(protocol, says):
     assert says in line
 
 
+def comparison(*differences: Difference, second="B", defaults=None, only_first=(), only_second=()):
+    return Comparison("next_click", "test", 1000, "A", second, [*differences], defaults, [*only_first], [*only_second])
+
+
 def test_a_comparison_names_what_is_beyond_noise():
     differences = [
-        Difference("ranker", "ranker", "next", "recall", 0.5, 0.4, 0.1, (0.05, 0.15), "first"),
-        Difference("ranker", "ranker", "next", "mrr", 0.3, 0.3, 0.0, (-0.01, 0.01), None),
-        Difference("hybrid", "hybrid", "next", "recall", 0.2, 0.3, -0.1, (-0.2, -0.05), "second"),
-        Difference("hybrid", "hybrid", "next", "mrr", None, None, None, None, None),
+        Difference("ranker", "ranker", "next", "recall", 0.5, 0.4, 0.1, (0.05, 0.15), 1000, "first"),
+        Difference("ranker", "ranker", "next", "mrr", 0.3, 0.3, 0.0, (-0.01, 0.01), 1000, None),
+        Difference("hybrid", "hybrid", "next", "recall", 0.2, 0.3, -0.1, (-0.2, -0.05), 1000, "second"),
+        Difference("hybrid", "hybrid", "next", "mrr", None, None, None, None, 0, None),
     ]
-    found = Comparison("next_click", "test", 10, "A", "B", differences)
-    assert _title(found) == "next_click, test, 10 sessions: first A, second B"
-    assert _verdict(found) == (
-        "beyond noise: ranker, next: first better in recall; hybrid, next: second better in recall"
-    )
+    found = comparison(*differences)
+    assert _title(found) == "next_click, test, 1,000 sessions: first A, second B"
+    assert [*_verdict(found)] == [
+        "beyond noise:",
+        "  ranker, next: first better in recall",
+        "  hybrid, next: second better in recall",
+        "too few sessions to judge (at least 100): mrr (0)",
+    ]
     assert _row(differences[0])[2:] == ("recall", "0.5000", "0.4000", "+0.1000", "+0.0500 to +0.1500", "first better")
     assert _row(differences[1])[-1] == "no"
-    assert _row(differences[3])[2:] == ("mrr", "–", "–", "–", "–", "no")
-    assert _verdict(Comparison("next_click", "test", 10, "A", "A", differences[1:2])) == "beyond noise: nothing"
-    assert _title(Comparison("next_click", "test", 10, "A", "A", [])).endswith("models of A")
+    assert _row(differences[3])[2:] == ("mrr", "–", "–", "–", "–", "too few sessions")
+    assert [*_verdict(comparison(differences[1]))] == ["beyond noise: nothing"]
+
+
+def test_a_comparison_names_what_answers_by_default_and_what_one_side_lacks():
+    found = comparison(defaults=("ranker", "hybrid"), only_first=["ranker"], only_second=["item2vec", "rules"])
+    assert [*_verdict(found)] == [
+        "beyond noise: nothing",
+        "where no model is named ranker answers in the first, hybrid in the second",
+        "only the first has ranker; --model and --against compare it with a model of the other",
+        "only the second has item2vec, rules; --model and --against compare it with a model of the other",
+    ]
+    assert _title(comparison(second="A")).endswith("models of A")

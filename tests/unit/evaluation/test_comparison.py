@@ -68,6 +68,17 @@ def test_chance_is_not_beyond_noise_about_nineteen_times_of_twenty():
     assert wins <= 12
 
 
+@pytest.mark.parametrize(("asked", "better"), [(99, None), (100, "first")])
+def test_of_few_sessions_nothing_is_better(asked, better):
+    """Of a version's hundreds of sessions few may have, say, an order: it is those that count."""
+    one, other = side("a", {"hybrid": np.ones(N)}), side("b", {"hybrid": np.zeros(N)})
+    for each in (one, other):
+        each.sums[0, asked:] = 0
+    (found,) = held(one, other)
+    assert (found.difference, found.interval, found.sessions) == (1.0, (1.0, 1.0), asked)
+    assert (found.better, found.too_few) == (better, better is None)
+
+
 def test_batches_change_nothing(monkeypatch):
     one, other = side("a", {"hybrid": some(0.3, 1)}), side("b", {"hybrid": some(0.3, 2)})
     whole = held(one, other)
@@ -82,7 +93,10 @@ def test_models_of_one_version():
     assert (found.first_model, found.second_model, found.mode, found.figure) == ("hybrid", "item2vec", "next", "recall")
     assert found.better == "first"
     assert found.first == pytest.approx(one.sums[0, :, 0].mean(), abs=1e-6)
-    with pytest.raises(InputError, match="no model 'ranker' in its next_click evaluation; it has hybrid, item2vec"):
+    with pytest.raises(
+        InputError,
+        match="no model 'ranker' in its next_click evaluation; it has hybrid, item2vec; name one of them with --model",
+    ):
         held(one, one, ("hybrid", "ranker"))
 
 
@@ -117,3 +131,8 @@ def test_the_total_of_objectives_is_compared_too():
     assert [each.figure for each in found] == [*kept.figures, "total"]
     total = 0.1 * found[0].first + 0.3 * found[1].first + 0.6 * found[2].first
     assert found[3].first == pytest.approx(total, abs=1e-6)
+    few = sums.copy()
+    few[0, 30:, 5] = 0
+    few[0, 60:, 4] = 0
+    found = held(Side("a", one.evaluation, few), Side("b", one.evaluation, few * 1))
+    assert [each.sessions for each in found] == [N, 60, 30, 30]
