@@ -86,7 +86,7 @@ def test_a_version_without_the_best_model_is_compared_by_what_answers(measured: 
     assert set(found[0]["only_first"]) == {"session_neighbours", "bought_together", "item2vec", "hybrid"}
     assert found[0]["only_second"] == []
     text = nextcart("compare", "production", "candidate", cwd=tmp_path).stdout
-    assert "where no model is named session_neighbours answers in the first, covisitation in the second" in text
+    assert "where no model is named, session_neighbours answers in the first, covisitation in the second" in text
     assert "only the first has" in text
 
 

@@ -108,7 +108,8 @@ def _verdict(comparison: Comparison) -> Iterator[str]:
         yield f"too few sessions to judge (at least {MIN_SESSIONS_TO_JUDGE}): {', '.join(few)}"
     if comparison.defaults:
         ours, theirs = comparison.defaults
-        yield f"where no model is named {ours} answers in the first, {theirs} in the second"
+        where = "both" if ours == theirs else f"the first, {theirs} in the second"
+        yield f"where no model is named, {ours} answers in {where}"
     for side, names in (("first", comparison.only_first), ("second", comparison.only_second)):
         if names:
             yield f"only the {side} has {', '.join(names)}; --model and --against compare it with a model of the other"

@@ -131,8 +131,10 @@ def test_a_comparison_names_what_answers_by_default_and_what_one_side_lacks():
     found = comparison(defaults=("ranker", "hybrid"), only_first=["ranker"], only_second=["item2vec", "rules"])
     assert [*_verdict(found)] == [
         "beyond noise: nothing",
-        "where no model is named ranker answers in the first, hybrid in the second",
+        "where no model is named, ranker answers in the first, hybrid in the second",
         "only the first has ranker; --model and --against compare it with a model of the other",
         "only the second has item2vec, rules; --model and --against compare it with a model of the other",
     ]
+    alike = comparison(defaults=("ranker", "ranker"))
+    assert [*_verdict(alike)][1:] == ["where no model is named, ranker answers in both"]
     assert _title(comparison(second="A")).endswith("models of A")
