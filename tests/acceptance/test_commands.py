@@ -112,7 +112,9 @@ def test_a_setting_that_does_not_exist_is_named(workplace: Workplace, tmp_path: 
 
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(workplace: Workplace, tmp_path: Path) -> None:
+    (tmp_path / "nextcart.toml").write_text("[models.ranker]\nmin_questions = 100000000\n")
     done = nextcart("train", "--store", workplace.folder / "var/store", "--models", tmp_path / "models", cwd=tmp_path)
+    assert "\nwithout a ranker: the events pose fewer than 100000000 questions" in done.stdout
     assert re.search(r"^item2vec: \d+ of \d+$", done.stderr, re.MULTILINE)
     assert "\x1b" not in done.stderr + done.stdout
 

@@ -28,7 +28,11 @@ VersionOption = Annotated[
     str | None,
     typer.Option("--version", help="A version, the start of one, an alias, or 'latest'; default: production."),
 ]
-ModelOption = Annotated[str | None, typer.Option("--model", help="One model; default: the best that the version has.")]
+MODEL_HELP = (
+    "One model; default: the first that the version has of ranker, session_neighbours, log_bilinear, hybrid, "
+    "covisitation, item2vec, bought_together, top_sellers."
+)
+ModelOption = Annotated[str | None, typer.Option("--model", help=MODEL_HELP)]
 EngineOption = Annotated[
     str, typer.Option("--engine", help="local, or spark for what one machine cannot hold (see docs/how-to/spark.md).")
 ]

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nextcart.cli.options import MODELS, STORE, ConfigOption, JsonOption, ModelsOption, StoreOption, comma_list
-from nextcart.cli.output import metric, moment, out, print_json, shown_progress, table
+from nextcart.cli.output import err, metric, moment, out, print_json, shown_progress, table
 
 if TYPE_CHECKING:
     from nextcart.pipeline.tuning import Tuned, TunedModel
+
+INTERRUPTED = 130
+"""The exit code of a command that SIGINT ended, as shells give it."""
 
 
 def tune(
@@ -47,19 +50,23 @@ def tune(
     from nextcart.pipeline.tuning import tune as run
 
     settings = load_settings(config)
-    with shown_progress() as progress:
-        tuned = run(
-            Store.open(store),
-            models,
-            settings,
-            output=output,
-            on=on,
-            only=comma_list(only),
-            trials=trials,
-            seconds=seconds,
-            fresh=fresh,
-            progress=progress,
-        )
+    try:
+        with shown_progress() as progress:
+            tuned = run(
+                Store.open(store),
+                models,
+                settings,
+                output=output,
+                on=on,
+                only=comma_list(only),
+                trials=trials,
+                seconds=seconds,
+                fresh=fresh,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        err.print("stopped; the trials that had ended are kept, and the same command goes on with them", soft_wrap=True)
+        raise typer.Exit(INTERRUPTED) from None
     if json:
         from msgspec import to_builtins
 
@@ -85,7 +92,9 @@ def _rows(tuned: Tuned) -> list[tuple[str, ...]]:
 
 
 def _row(one: TunedModel) -> tuple[str, ...]:
-    trials = f"{one.trials}" + (f" ({one.taken} of earlier runs)" if one.taken else "")
+    trials = f"{one.trials}" + (
+        f" ({'all' if one.taken == one.trials else one.taken} of earlier runs)" if one.taken else ""
+    )
     recall, mrr = (f"{metric(before)} → {metric(after)}" for before, after in zip(one.default, one.best, strict=True))
     span = "–" if one.gain.interval is None else f"{one.gain.interval[0]:+.4f} to {one.gain.interval[1]:+.4f}"
     return one.model, trials, recall, mrr, f"{one.gain.score:+.4f}", span, "new" if one.adopted else "as they were"
