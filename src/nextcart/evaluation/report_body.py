@@ -8,6 +8,7 @@ from html import escape
 from itertools import groupby
 
 from nextcart.evaluation import report_charts as charts
+from nextcart.evaluation.bootstrap import MIN_SESSIONS_TO_JUDGE
 from nextcart.evaluation.calibration import Calibration
 from nextcart.evaluation.looking import Example, Look
 from nextcart.evaluation.report_data import Report
@@ -19,6 +20,7 @@ from nextcart.types import Id, Objective
 
 OBJECTIVES: dict[Objective, str] = {"clicks": "the next click", "carts": "later carts", "orders": "later orders"}
 NO_QUESTION = "These sessions pose no question."
+TOO_FEW = f" These are too few to judge by (at least {MIN_SESSIONS_TO_JUDGE}): other sessions may show the opposite."
 NO_TREES = "The training events hold too few questions of this kind, so it has no trees of its own; others answer."
 
 
@@ -224,5 +226,5 @@ def _ids(items: Sequence[Id]) -> str:
 def _looked(seen: Look) -> str:
     return (
         f"Seen on {seen.sessions:,} of the {seen.of_sessions:,} sessions of {escape(seen.split)}, which pose "
-        f"{seen.questions:,} questions by {seen.protocol}."
+        f"{seen.questions:,} questions by {seen.protocol}." + (TOO_FEW if seen.sessions < MIN_SESSIONS_TO_JUDGE else "")
     )

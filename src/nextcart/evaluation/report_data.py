@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from nextcart.evaluation.bootstrap import Interval
+from nextcart.evaluation.bootstrap import MIN_SESSIONS_TO_JUDGE, Interval
 from nextcart.evaluation.looking import Look
 from nextcart.evaluation.report import Evaluation
 from nextcart.evaluation.report_tables import signed
@@ -43,18 +43,38 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """How far the best model of an evaluation is ahead of the second, on the same resampled sessions."""
+    """How far the best model of an evaluation is ahead of the second, on the same resampled sessions.
 
+    Attributes:
+        figure: by which it is, as people read it.
+        first, second: the models.
+        difference: of their figures, none of which is below 0.
+        interval: of the difference.
+        sessions: that pose a question.
+    """
+
+    figure: str
     first: str
     second: str
     difference: float
     interval: Interval
+    sessions: int
 
     def sentence(self) -> str:
-        """In words."""
+        """In words; of few sessions none is called ahead."""
+        if self.sessions < MIN_SESSIONS_TO_JUDGE:
+            return f"Which model is ahead cannot be said: {few_sessions(self.sessions)}."
+        if signed(self.difference) == "0":
+            return f"By {self.figure}, {self.first} and {self.second} are level."
         low, high = self.interval
         ahead = f"{self.first} is ahead of {self.second} by {self.difference:.4f} ({signed(low)} to {signed(high)})"
-        return f"{ahead}: {'beyond noise' if low > 0 else 'within noise, either may be better'}."
+        return f"By {self.figure}, {ahead}: {'beyond noise' if low > 0 else 'within noise, either may be better'}."
+
+
+def few_sessions(sessions: int) -> str:
+    """Why so few are no ground to judge on."""
+    told = {0: "no session poses", 1: "1 session poses"}.get(sessions, f"{sessions:,} sessions pose")
+    return f"{told} a question, and at least {MIN_SESSIONS_TO_JUDGE} are needed to judge"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from dataclasses import replace
 from html import escape
 
 from nextcart.evaluation import report_charts as charts
+from nextcart.evaluation.bootstrap import MIN_SESSIONS_TO_JUDGE
 from nextcart.evaluation.report import PROTOCOLS, Evaluation
-from nextcart.evaluation.report_body import Body, add_examples, add_places, add_ranker, lacking
+from nextcart.evaluation.report_body import TOO_FEW, Body, add_examples, add_places, add_ranker, lacking
 from nextcart.evaluation.report_data import Facts, Report
 from nextcart.evaluation.report_tables import ASKS, best_first, cell, protocol_table, table
 from nextcart.events.page import Card, Rows, definitions, page
@@ -107,7 +108,8 @@ def _slices(body: Body, report: Report) -> None:
         "Kinds of target",
         "Recall by kind of target, each with its 95 % interval. Head, middle and tail: the most popular items that "
         "hold a third of the training events, the next third, the rest."
-        + (f" From {found.protocol} on {escape(found.split)}." if found else ""),
+        + (f" From {found.protocol} on {escape(found.split)}, {found.sessions:,} sessions." if found else "")
+        + (TOO_FEW if found and found.sessions < MIN_SESSIONS_TO_JUDGE else ""),
     )
     if found is None:
         command = report.measured_by("next_click")

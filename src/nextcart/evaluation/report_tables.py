@@ -88,6 +88,11 @@ def ranked_by(protocol: Protocol) -> str:
     return RANKED_BY.get(protocol, "recall")
 
 
+def ranking_name(protocol: Protocol, k: int) -> str:
+    """What that figure is called in a sentence."""
+    return f"the total of recall@{k}" if ranked_by(protocol) == "total" else f"{ranked_by(protocol)}@{k}"
+
+
 def cell(value: float | None, span: Interval | None = None, *, of_lists: bool = False) -> str:
     """A figure with its interval behind it; a dash where there was nothing to measure it on."""
     if value is None:

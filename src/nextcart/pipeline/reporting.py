@@ -13,7 +13,7 @@ from nextcart.evaluation.looking import Look, look
 from nextcart.evaluation.report import Evaluation
 from nextcart.evaluation.report_data import Facts, Lead, Report
 from nextcart.evaluation.report_page import render_report
-from nextcart.evaluation.report_tables import best_first, ranked_by
+from nextcart.evaluation.report_tables import best_first, ranked_by, ranking_name
 from nextcart.events.page import refuse_folder, write_whole
 from nextcart.events.profile_text import number_text, time_text
 from nextcart.events.store import Store
@@ -156,7 +156,14 @@ def _leads(
             for each in compare(side, side, [(first, other) for other in others[:1]], rounds=rounds, seed=seed):
                 judged = (each.mode, each.figure) == (mode, ranked_by(evaluation.protocol))
                 if judged and each.difference is not None and each.interval is not None:
-                    lead = Lead(first, each.second_model, each.difference, each.interval)
+                    lead = Lead(
+                        ranking_name(evaluation.protocol, evaluation.k),
+                        first,
+                        each.second_model,
+                        each.difference,
+                        each.interval,
+                        evaluation.sessions,
+                    )
                     leads[evaluation.protocol, evaluation.split, mode] = lead.sentence()
     return leads
 

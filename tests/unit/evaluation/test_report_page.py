@@ -17,12 +17,13 @@ from nextcart.evaluation.replay import replay
 from nextcart.evaluation.report import PROTOCOLS, Evaluation
 from nextcart.evaluation.report_data import Facts, Lead, Report
 from nextcart.evaluation.report_page import render_report, sliced
-from nextcart.evaluation.report_tables import cell, protocol_table, signed
+from nextcart.evaluation.report_tables import cell, protocol_table, ranking_name, signed
 from nextcart.evaluation.sources import Cost, RankerLook, SourceShare
 from nextcart.models.fitting import MODEL_NAMES
 from nextcart.models.recommender import Recommender
 from tests.shop import Shop, make_shop
 
+LEAD = Lead("recall@20", "hybrid", "item2vec", 0.0321, (-0.001, 0.06), 100)
 LOADS = {"src", "href", "srcset", "data", "poster", "action", "background", "formaction"}
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 FACTS = Facts(
@@ -107,7 +108,7 @@ def report_of(evaluations: list[Evaluation], **changes: object) -> Report:
     whole = Report(
         facts=FACTS,
         evaluations=evaluations,
-        leads={("next_click", "val_split", "next"): Lead("hybrid", "item2vec", 0.0321, (-0.001, 0.06)).sentence()},
+        leads={("next_click", "val_split", "next"): LEAD.sentence()},
         importance={"clicks": {"next_rank": 0.4, "around_score": 0.6}},
         look=SEEN,
         why_not="",
@@ -122,7 +123,7 @@ def test_every_part_is_there(evaluations: list[Evaluation]) -> None:
         "Version 20261124T130501Z-faa38215",
         "learned from events of 2025-11-24 16:00 to 2025-11-25 16:00 UTC",
         *(f"{protocol} on val_split" for protocol in PROTOCOLS),
-        "hybrid is ahead of item2vec by 0.0321 (−0.0010 to +0.0600): within noise, either may be better.",
+        "By recall@20, hybrid is ahead of item2vec by 0.0321 (−0.0010 to +0.0600): within noise, either may be better.",
         "Seen on 40 of the 90 sessions of val_split, which pose 160 questions by next_click.",
         "log_bilinearthe likeliest next item",
         "Where no model is named, hybrid answers.",
@@ -235,4 +236,27 @@ def test_figures_as_people_read_them() -> None:
     assert cell(0.5) == "0.5000"
     assert cell(0.5, (0.4, 0.6)) == "0.5000<small>0.400–0.600</small>"
     assert [signed(each) for each in (0.01, -0.01, 0.0, -0.00001)] == ["+0.0100", "−0.0100", "0", "0"]
-    assert "beyond noise" in Lead("a", "b", 0.1, (0.05, 0.2)).sentence()
+
+
+def test_a_lead_names_its_figure() -> None:
+    assert replace(LEAD, interval=(0.001, 0.06)).sentence().endswith("(+0.0010 to +0.0600): beyond noise.")
+    assert (
+        replace(LEAD, difference=0.0, interval=(0.0, 0.0)).sentence() == "By recall@20, hybrid and item2vec are level."
+    )
+    assert [ranking_name(each, 20) for each in ("next_click", "multi_objective")] == [
+        "recall@20",
+        "the total of recall@20",
+    ]
+
+
+def test_few_sessions_have_no_winner(evaluations: list[Evaluation]) -> None:
+    for sessions, told in ((99, "99 sessions pose a question"), (1, "1 session poses"), (0, "no session poses")):
+        said = replace(LEAD, interval=(0.01, 0.06), sessions=sessions).sentence()
+        assert told in said
+        assert "at least 100 are needed" in said
+        assert "ahead of" not in said
+    few = "too few to judge by (at least 100)"
+    # 40 sessions were looked at, and slices are of 60.
+    assert Page(render_report(report_of(evaluations))).text.count(few) == 2
+    many = [each.model_copy(update={"sessions": 100}) for each in evaluations]
+    assert few not in Page(render_report(report_of(many, look=replace(SEEN, sessions=100)))).text
