@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from nextcart.evaluation import report_charts as charts
@@ -106,8 +105,8 @@ def _slices(body: Body, report: Report) -> None:
     found = sliced(report.evaluations)
     body.part(
         "Kinds of target",
-        "Recall by kind of target, each with its 95 % interval. Head, middle and tail: the most popular items that "
-        "hold a third of the training events, the next third, the rest."
+        "Recall by kind of target, each with its 95 % interval. The questions of each kind are others: compare models "
+        "within a kind."
         + (f" From {found.protocol} on {escape(found.split)}, {found.sessions:,} sessions." if found else "")
         + (TOO_FEW if found and found.sessions < MIN_SESSIONS_TO_JUDGE else ""),
     )
@@ -115,24 +114,31 @@ def _slices(body: Body, report: Report) -> None:
         command = report.measured_by("next_click")
         body.cards([lacking("Recall by kind of target", "Not measured yet:", command)])
         return
-    cards: list[Card] = []
-    for title, names in charts.SLICES.items():
-        there = {part: label for part, label in names.items() if found.possible.get(f"recall_{part}")}
+    body.cards([_slice(title, names, found) for title, names in charts.SLICES.items()])
+
+
+def _slice(title: str, names: Mapping[str, str], found: Evaluation) -> Card | str:
+    """A chart of the targets of each kind, or which kind all are of."""
+    there = {part: label for part, label in names.items() if found.possible.get(f"recall_{part}")}
+    if len(there) > 1:
         counted = [(label, f"{number_text(found.possible[f'recall_{part}'])} targets") for part, label in there.items()]
-        if len(there) > 1:
-            spec = charts.slices_chart(found, there, best_first(found, "next"))
-            cards.append(Card(title, counted, _SLICE_HINTS[title], spec))
-    if len(cards) % 2:
-        # Alone in its row it may as well fill it.
-        cards[-1] = replace(cards[-1], width="full")
-    body.cards(cards)
+        return Card(title, counted, _SLICE_HINTS[title], charts.slices_chart(found, there, best_first(found, "next")))
+    if there:
+        reason = f"All targets are of one kind: {', '.join(there.values())}."
+    elif any(f"recall_{part}" in found.possible for part in names):
+        reason = "No target is of these kinds."
+    else:
+        reason = "This evaluation did not tell these kinds apart."
+    return lacking(title, f"{reason} {_SLICE_HINTS[title]}", width="half")
 
 
 _SLICE_HINTS = {
-    "By repetition": "What a session looks at again is easy to find; the new items are where a model earns its keep.",
-    "By item popularity": "Top sellers find the head alone. A model that fails in the tail shows the same to all.",
-    "By item age": "New items have had little time to be learned; where their recall is low, train more often.",
-    "By session length": "Events before the question. Where more of them do not help, a model looks at the last alone.",
+    "By repetition": "Repeats: items that stand earlier in their session. New in the session: all others.",
+    "By item popularity": "Head, middle and tail: the most popular items that hold a third of the training events, the "
+    "next third, the rest.",
+    "By item age": "New items: first seen in the last days of training (evaluation.young_item_days), with little to be "
+    "learned from. Older items: seen before.",
+    "By session length": "How many events stood before the question, of any type.",
 }
 
 

@@ -159,10 +159,16 @@ def test_every_chart_has_its_place_and_can_be_drawn(evaluations: list[Evaluation
         assert '"url"' not in json.dumps(spec)
 
 
-def test_an_odd_card_of_slices_fills_its_row(evaluations: list[Evaluation]) -> None:
-    html = render_report(report_of(evaluations))
-    widths = [re.findall(rf'card (\w+)"><h2>By {kind}', html) for kind in ("repetition", "item pop", "session length")]
-    assert widths == [["half"], ["half"], ["full"]]
+def test_a_kind_without_targets_is_said(evaluations: list[Evaluation]) -> None:
+    measured = evaluations[1]
+    for possible, said in (
+        ({"recall_young": 0.0, "recall_old": 7.0}, "All targets are of one kind: older items."),
+        ({"recall_young": 0.0, "recall_old": 0.0}, "No target is of these kinds."),
+        ({}, "This evaluation did not tell these kinds apart."),
+    ):
+        page = Page(render_report(report_of([measured.model_copy(update={"possible": measured.possible | possible})])))
+        assert page.text.count(said) == 1
+        assert "By item age" in page.text
 
 
 def test_the_page_loads_nothing_and_no_id_becomes_part_of_it(evaluations: list[Evaluation]) -> None:
