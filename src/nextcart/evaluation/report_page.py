@@ -10,7 +10,7 @@ from nextcart.evaluation.bootstrap import MIN_SESSIONS_TO_JUDGE
 from nextcart.evaluation.report import PROTOCOLS, Evaluation
 from nextcart.evaluation.report_body import TOO_FEW, Body, add_examples, add_places, add_ranker, lacking
 from nextcart.evaluation.report_data import Facts, Report
-from nextcart.evaluation.report_tables import ASKS, best_first, cell, protocol_table, table
+from nextcart.evaluation.report_tables import ASKS, NO_QUESTIONS, best_first, cell, protocol_table, table
 from nextcart.events.page import Card, Rows, definitions, page
 from nextcart.events.profile_text import number_text, share_text, time_text
 
@@ -52,7 +52,8 @@ def sliced(evaluations: Sequence[Evaluation]) -> Evaluation | None:
 def _protocols(body: Body, report: Report) -> None:
     body.part(
         "Protocols",
-        "Each asks held-out sessions another question; figures are at the cut-off k, with their 95 % interval. "
+        "Each asks held-out sessions another question; figures are at the cut-off k, with their 95 % interval, and "
+        "the best of a column stands out. "
         "Repeats, new: recall of items that the session holds already, and of others. Coverage: share of the catalogue "
         "in any list. Top 1 %: share of the lists' places that the most popular items take. Gini: 0 where all items "
         "are shown alike, near 1 where few take all places.",
@@ -93,6 +94,9 @@ def _evaluation(evaluation: Evaluation, report: Report) -> str:
         if evaluation.protocol == "next_event":
             what = "items of the session may come again" if mode == "next" else "items of the session never come again"
             parts.append(f'<p class="lacking">mode {mode}: {what}</p>')
+        if not evaluation.sessions:
+            parts.append(f'<p class="lacking">{escape(NO_QUESTIONS[evaluation.protocol])}</p>')
+            continue
         parts.append(protocol_table(evaluation, mode))
         lead = report.leads.get((evaluation.protocol, evaluation.split, mode))
         if lead is not None and not evaluation.limited:

@@ -9,6 +9,14 @@ from nextcart.evaluation.bootstrap import Interval
 from nextcart.evaluation.report import Evaluation, Protocol
 from nextcart.types import Mode
 
+NO_QUESTIONS: dict[Protocol, str] = {
+    "next_event": "No session was there to be asked.",
+    "next_click": "No session has a click after its first event, both on items of the catalogue.",
+    "multi_objective": "No session has two events on items of the catalogue.",
+    "basket_completion": "No session put two different items of the catalogue into its cart or ordered them.",
+    "next_period": "The week after the training events has no event.",
+}
+"""Why an evaluation has no figures."""
 LISTS = ("coverage", "top1pct_share", "gini")
 COLUMNS: dict[Protocol, tuple[str, ...]] = {
     "next_event": ("recall", "ndcg", "mrr", "recall_repeat", "recall_new", *LISTS),
@@ -41,17 +49,31 @@ ASKS: dict[Protocol, str] = {
 
 
 def protocol_table(evaluation: Evaluation, mode: Mode) -> str:
-    """A row a model, best first, a column a figure; the 95 % interval stands behind the figure."""
+    """A row a model, best first, a column a figure; the 95 % interval stands behind the figure.
+
+    The best figures of a column stand out, as they are shown; not those of lists, where more is not better in itself.
+    """
     columns = [name for name in COLUMNS[evaluation.protocol] if _known(evaluation, mode, name)]
     models = best_first(evaluation, mode)
-    best = evaluation.best or (models[0] if models else None)
+    best = {name: _best(evaluation, mode, name) for name in columns if name not in LISTS}
     what = "lists" if evaluation.protocol == "next_period" else "model"
     rows = []
     for model in models:
         figures, spans = evaluation.metrics[model][mode], evaluation.intervals.get(model, {}).get(mode, {})
-        cells = [cell(figures.get(name), spans.get(name), of_lists=name in LISTS) for name in columns]
-        rows.append((model, cells, model == best))
+        cells = [
+            cell(figures.get(name), spans.get(name), of_lists=name in LISTS, best=model in best.get(name, ()))
+            for name in columns
+        ]
+        rows.append((model, cells, False))
     return table((what, *map(head, columns)), rows)
+
+
+def _best(evaluation: Evaluation, mode: Mode, name: str) -> list[str]:
+    """The models with the highest figure as it is shown; none where it is 0, or where there is but one model."""
+    figures = {model: by_mode[mode].get(name) for model, by_mode in evaluation.metrics.items() if mode in by_mode}
+    shown = {model: f"{value:.4f}" for model, value in figures.items() if value is not None}
+    highest = max(shown.values(), key=float, default="0")
+    return [model for model, value in shown.items() if value == highest and float(value) > 0 and len(figures) > 1]
 
 
 def table(heads: Sequence[str], rows: Iterable[tuple[str, Sequence[str], bool]], text: int = 1) -> str:
@@ -93,11 +115,12 @@ def ranking_name(protocol: Protocol, k: int) -> str:
     return f"the total of recall@{k}" if ranked_by(protocol) == "total" else f"{ranked_by(protocol)}@{k}"
 
 
-def cell(value: float | None, span: Interval | None = None, *, of_lists: bool = False) -> str:
+def cell(value: float | None, span: Interval | None = None, *, of_lists: bool = False, best: bool = False) -> str:
     """A figure with its interval behind it; a dash where there was nothing to measure it on."""
     if value is None:
         return "–"
     shown = f"{value:.3f}" if of_lists else f"{value:.4f}"
+    shown = f"<strong>{shown}</strong>" if best else shown
     return shown if span is None or of_lists else f"{shown}<small>{span[0]:.3f}–{span[1]:.3f}</small>"
 
 

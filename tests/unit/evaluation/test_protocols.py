@@ -228,3 +228,4 @@ def test_the_best_decay_is_that_of_the_mean_over_the_types_that_there_were():
     found = {name: {"next": {"mean@20/week": mean}} for name, mean in (("decay 0", 0.2), ("decay 1", 0.3))}
     assert best(found) == "decay 1"
     assert best({"decay 0": {"next": {"mean@20/week": None}}}) is None
+    assert best({"decay 0": {"next": {"mean@20/week": 0.0}}, "decay 1": {"next": {"mean@20/week": 0.0}}}) is None

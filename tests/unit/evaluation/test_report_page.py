@@ -232,9 +232,28 @@ def test_the_table_is_ordered_by_what_ranks_and_marks_the_best(evaluations: list
     found = evaluations[1].metrics
     best = max(found, key=lambda model: found[model]["next"]["recall"] or 0)
     table = protocol_table(evaluations[1], "next")
+    first = table.split("<tr")[2]
     assert table.count("<tr") == 1 + len(found)
-    assert table.count('class="best"') == 1
-    assert f'<tr class="best"><th scope="row" class="text">{best}</th>' in table
+    assert f'<th scope="row" class="text">{best}</th>' in first
+    assert f"<strong>{found[best]['next']['recall']:.4f}</strong>" in first
+    # Recall, MRR, repeats and new; not coverage and the like.
+    assert len(set(re.findall(r"<strong>([.\d]+)</strong>", table))) == 4
+
+
+def test_equal_figures_stand_out_together_and_zeros_never(evaluations: list[Evaluation]) -> None:
+    figures = {"a": (0.50001, 0.0), "b": (0.5, 0.0), "c": (0.4, None)}
+    metrics = {name: {"next": {"recall": recall, "mrr": mrr}} for name, (recall, mrr) in figures.items()}
+    both = evaluations[1].model_copy(update={"metrics": metrics, "intervals": {}})
+    assert re.findall(r"<strong>[.\d]+</strong>", protocol_table(both, "next")) == ["<strong>0.5000</strong>"] * 2
+    alone = both.model_copy(update={"metrics": {"a": metrics["a"]}})
+    assert "<strong>" not in protocol_table(alone, "next")
+
+
+def test_an_evaluation_without_questions_says_why(evaluations: list[Evaluation]) -> None:
+    empty = [each.model_copy(update={"sessions": 0}) for each in evaluations if each.protocol == "basket_completion"]
+    html = render_report(report_of(empty, leads={}))
+    assert "No session put two different items of the catalogue into its cart or ordered them." in html
+    assert "<strong>" not in html.split("</main>")[0]
 
 
 def test_figures_as_people_read_them() -> None:

@@ -86,7 +86,7 @@ def add_means(figures: dict[str, Floats]) -> None:
 
 
 def best(metrics: Mapping[str, Mapping[Mode, Mapping[str, float | None]]]) -> str | None:
-    """What holds most by `JUDGED`, the first tried where several do; None where the period has no event."""
+    """What holds most by `JUDGED`, the first tried where several do; None where nothing holds an event of it."""
     found = {name: modes["next"][JUDGED] for name, modes in metrics.items()}
     shares = {name: share for name, share in found.items() if share is not None}
-    return max(shares, key=lambda name: shares[name]) if shares else None
+    return max(shares, key=lambda name: shares[name]) if any(shares.values()) else None
