@@ -50,7 +50,7 @@ def page(title: str, subtitle: str, tiles: Rows, body: str, specs: Iterable[Spec
     return template.substitute(
         title=escape(title),
         subtitle=escape(subtitle),
-        tiles=definitions(tiles),
+        tiles="".join(map(_tile, tiles)),
         body=body,
         footer=footer,
         # Inside a script element only "<" could end it.
@@ -66,6 +66,13 @@ def card_html(card: Card, number: int) -> str:
         f'<dl class="figures">{definitions(card.figures)}</dl><div class="chart" id="chart-{number}"></div>'
         f'<p class="hint">{escape(card.hint)}</p></section>'
     )
+
+
+def _tile(tile: tuple[str, str]) -> str:
+    """A figure, or words, which are smaller since they are longer."""
+    name, value = tile
+    kind = "" if any(each.isdigit() for each in value) else ' class="words"'
+    return f"<div><dt>{escape(name)}</dt><dd{kind}>{escape(value)}</dd></div>"
 
 
 def definitions(rows: Rows) -> str:

@@ -274,6 +274,12 @@ def test_a_lead_names_its_figure() -> None:
     ]
 
 
+def test_a_tile_of_words_is_smaller_than_one_of_figures() -> None:
+    html = render_report(report_of([], facts=replace(FACTS, default_model="session_neighbours")))
+    assert '<dt>answers by default</dt><dd class="words">session neighbours</dd>' in html
+    assert "<dt>items</dt><dd>200</dd>" in html
+
+
 def test_few_sessions_have_no_winner(evaluations: list[Evaluation]) -> None:
     for sessions, told in ((99, "99 sessions pose a question"), (1, "1 session poses"), (0, "no session poses")):
         said = replace(LEAD, interval=(0.01, 0.06), sessions=sessions).sentence()
