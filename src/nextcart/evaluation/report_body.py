@@ -70,8 +70,11 @@ def add_places(body: Body, report: Report) -> None:
         return
     best_first = sorted(seen.curves, key=lambda curve: -curve.recall[-1])
     ends = [(curve.model, f"{curve.recall[-1]:.4f}") for curve in best_first]
-    hint = "A steep start means that hits stand first; lines that still climb at the end gain by longer lists."
-    body.cards([Card("Recall by k", ends, hint, charts.curves_chart(seen.curves), width="full")])
+    hint = (
+        f"The figures are recall@{seen.k}. A steep start means that hits stand first; lines that still climb at the "
+        "end gain by longer lists."
+    )
+    body.cards([Card(f"Recall by k{_sampled(seen)}", ends, hint, charts.curves_chart(seen.curves), width="full")])
 
 
 def add_ranker(body: Body, report: Report) -> None:
@@ -106,7 +109,7 @@ def add_ranker(body: Body, report: Report) -> None:
     else:
         by_objective = {each.objective: each for each in report.look.calibrations}
         cards += [_calibration(label, by_objective.get(name)) for name, label in labels.items()]
-        cards += _sources(report.look.ranker, report.look.k)
+        cards += _sources(report.look.ranker, report.look)
     body.cards(cards)
 
 
@@ -136,9 +139,10 @@ _CALIBRATION_HINTS = {
 }
 
 
-def _sources(seen: RankerLook, k: int) -> list[Card | str]:
+def _sources(seen: RankerLook, whole: Look) -> list[Card | str]:
+    k = whole.k
     figures = [
-        (f"recall@{k}", f"{seen.recall:.4f}"),
+        (f"recall@{k}{_sampled(whole)}", f"{seen.recall:.4f}"),
         ("target among the candidates", share_text(seen.found, 1)),
         ("candidates a question", f"{seen.candidates:.0f}"),
         ("hits that only the fill brought", share_text(seen.filled, 1)),
@@ -149,8 +153,9 @@ def _sources(seen: RankerLook, k: int) -> list[Card | str]:
     ]
     heads = ("source", "candidates left out", "scores hidden too")
     hint = (
-        f"Change of recall@{k} without the candidates that a source alone brings; then with its scores hidden from the "
-        "trees as well. The trees are not trained again, so a training without the source would lose less."
+        f"Change of recall@{k}{_sampled(whole)}: without the candidates that a source alone brings; then with its "
+        "scores hidden from the trees as well. The trees are not trained again, so a training without the source would "
+        "lose less."
     )
     return [
         Card(
@@ -223,8 +228,15 @@ def _ids(items: Sequence[Id]) -> str:
     return ", ".join(f"<span>{escape(str(item))}</span>" for item in items)
 
 
+def _sampled(seen: Look) -> str:
+    """What tells figures of a sample from those of all sessions, which are others."""
+    return f", sample of {seen.sessions:,} sessions" if seen.sessions < seen.of_sessions else ""
+
+
 def _looked(seen: Look) -> str:
     return (
         f"Seen on {seen.sessions:,} of the {seen.of_sessions:,} sessions of {escape(seen.split)}, which pose "
-        f"{seen.questions:,} questions by {seen.protocol}." + (TOO_FEW if seen.sessions < MIN_SESSIONS_TO_JUDGE else "")
+        f"{seen.questions:,} questions by {seen.protocol}."
+        + (" Figures here are of this sample alone." if _sampled(seen) else "")
+        + (TOO_FEW if seen.sessions < MIN_SESSIONS_TO_JUDGE else "")
     )

@@ -173,7 +173,7 @@ def _tiles(report: Report) -> Rows:
     found = sliced(report.evaluations)
     if found is not None and facts.default_model in found.metrics:
         figures = found.metrics[facts.default_model]["next"]
-        what = found.protocol.replace("_", " ")
+        what = found.protocol.replace("_", " ") + (f", sample of {found.sessions:,} sessions" if found.limited else "")
         for name, label in (("recall", "recall"), ("mrr", "MRR")):
             tiles.append((f"{label}@{found.k}, {what}", cell(figures.get(name))))
         tiles.append(("recall, items new in the session", cell(figures.get("recall_new"))))

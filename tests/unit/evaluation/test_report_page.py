@@ -274,6 +274,19 @@ def test_a_lead_names_its_figure() -> None:
     ]
 
 
+def test_figures_of_a_sample_say_so(evaluations: list[Evaluation]) -> None:
+    sampled = "sample of 40 sessions"
+    page = Page(render_report(report_of([])))
+    assert f"recall@3, {sampled}0.5000" in page.text
+    assert f"Recall by k, {sampled}" in page.text
+    assert "sample of" not in Page(render_report(report_of(evaluations, look=replace(SEEN, of_sessions=40)))).text
+    quick = evaluations[1].model_copy(update={"limited": True})
+    facts = replace(FACTS, default_model="hybrid")
+    assert (
+        f"next click, sample of {quick.sessions} sessions" in Page(render_report(report_of([quick], facts=facts))).text
+    )
+
+
 def test_a_tile_of_words_is_smaller_than_one_of_figures() -> None:
     html = render_report(report_of([], facts=replace(FACTS, default_model="session_neighbours")))
     assert '<dt>answers by default</dt><dd class="words">session neighbours</dd>' in html
