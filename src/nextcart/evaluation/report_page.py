@@ -10,7 +10,7 @@ from nextcart.evaluation.bootstrap import MIN_SESSIONS_TO_JUDGE
 from nextcart.evaluation.report import PROTOCOLS, Evaluation
 from nextcart.evaluation.report_body import TOO_FEW, Body, add_examples, add_places, add_ranker, lacking
 from nextcart.evaluation.report_data import Facts, Report
-from nextcart.evaluation.report_tables import ASKS, NO_QUESTIONS, best_first, cell, protocol_table, table
+from nextcart.evaluation.report_tables import ASKS, DRAWN, NO_QUESTIONS, best_first, cell, protocol_table, table
 from nextcart.events.page import Card, Rows, definitions, page
 from nextcart.events.profile_text import number_text, share_text, time_text
 
@@ -88,6 +88,9 @@ def _evaluation(evaluation: Evaluation, report: Report) -> str:
     if evaluation.protocol != "next_period":
         rows += [("k", str(evaluation.k)), ("events shown, at most", str(evaluation.history_events))]
         rows += [("targets that repeat", share_text(evaluation.repeat_share, 1))]
+    drawn = DRAWN.get(evaluation.protocol)
+    if drawn is not None and evaluation.seed is not None:
+        rows += [(f"seed of {drawn}", str(evaluation.seed))]
     rows += [("outside the catalogue", share_text(evaluation.unknown_share, 1))]
     parts.append(f'<dl class="figures">{definitions(rows)}</dl>')
     for mode in modes:
@@ -101,7 +104,13 @@ def _evaluation(evaluation: Evaluation, report: Report) -> str:
         lead = report.leads.get((evaluation.protocol, evaluation.split, mode))
         if lead is not None and not evaluation.limited:
             parts.append(f'<p class="lacking">{escape(lead)}</p>')
-    parts.append(f'<p class="hint">{escape(ASKS[evaluation.protocol])}</p></section>')
+    asks = ASKS[evaluation.protocol]
+    if drawn is not None:
+        asks += (
+            f" Of {drawn}, one draw is shown: intervals are over sessions alone, and another seed (evaluation.seed) "
+        )
+        asks += "would move the figures too."
+    parts.append(f'<p class="hint">{escape(asks)}</p></section>')
     return "".join(parts)
 
 

@@ -9,6 +9,8 @@ from nextcart.evaluation.bootstrap import Interval
 from nextcart.evaluation.report import Evaluation, Protocol
 from nextcart.types import Mode
 
+DRAWN: dict[Protocol, str] = {"multi_objective": "the cuts", "basket_completion": "the given items"}
+"""What is drawn at random, once."""
 NO_QUESTIONS: dict[Protocol, str] = {
     "next_event": "No session was there to be asked.",
     "next_click": "No session has a click after its first event, both on items of the catalogue.",
@@ -44,7 +46,9 @@ ASKS: dict[Protocol, str] = {
     "basket_completion": "Of what a session put into its cart or ordered, one item is given and the others are to be "
     "found. Lift: recall as a multiple of the top sellers' recall.",
     "next_period": "The share of the next day's and week's events whose items the first 20 of the top sellers hold, "
-    "for several decays and for plain counts.",
+    "for several decays and for plain counts. clicks@20/week is that share of the week's clicks; mean@20/day is the "
+    "mean of the shares of the day's clicks, carts and orders, where there are any, each type alike. By a decay of d "
+    "a day an event that is t days old weighs exp(−d · t): by 0.1 its weight halves in a week.",
 }
 
 
@@ -64,8 +68,13 @@ def protocol_table(evaluation: Evaluation, mode: Mode) -> str:
             cell(figures.get(name), spans.get(name), of_lists=name in LISTS, best=model in best.get(name, ()))
             for name in columns
         ]
-        rows.append((model, cells, False))
+        rows.append((_shown_name(model), cells, False))
     return table((what, *map(head, columns)), rows)
+
+
+def _shown_name(model: str) -> str:
+    """The name of a model; a decay of `next_period` has its unit."""
+    return f"{model} a day" if model.startswith("decay ") else model
 
 
 def _best(evaluation: Evaluation, mode: Mode, name: str) -> list[str]:

@@ -274,6 +274,17 @@ def test_a_lead_names_its_figure() -> None:
     ]
 
 
+def test_units_and_random_draws_are_said(evaluations: list[Evaluation]) -> None:
+    page = Page(render_report(report_of(evaluations)))
+    for text in ("decay 0.1 a day", "plain counts", "mean@20/day is the mean of", "weighs exp(−d · t)"):
+        assert text in page.text
+    for drawn in ("the cuts", "the given items"):
+        assert page.text.count(f"seed of {drawn}") == 1
+        assert f"Of {drawn}, one draw is shown: intervals are over sessions alone" in page.text
+    old = [each.model_copy(update={"seed": None}) for each in evaluations]
+    assert "seed of" not in Page(render_report(report_of(old))).text
+
+
 def test_figures_of_a_sample_say_so(evaluations: list[Evaluation]) -> None:
     sampled = "sample of 40 sessions"
     page = Page(render_report(report_of([])))
