@@ -108,7 +108,7 @@ def test_sessions_that_were_learned_from_are_not_looked_at(workplace: Workplace,
     done = nextcart("report", "--version", "candidate", "--output", "report.html", *where, cwd=tmp_path)
     assert "was trained on 'train', which holds events of 'val_split'" in done.stdout
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "This version has no ranker." in html
+    assert "This version has no ranker: " in html
     assert "Settings that differ from the defaults" in html
 
 

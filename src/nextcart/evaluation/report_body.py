@@ -21,6 +21,10 @@ from nextcart.types import Id, Objective
 OBJECTIVES: dict[Objective, str] = {"clicks": "the next click", "carts": "later carts", "orders": "later orders"}
 NO_QUESTION = "These sessions pose no question."
 TOO_FEW = f" These are too few to judge by (at least {MIN_SESSIONS_TO_JUDGE}): other sessions may show the opposite."
+NO_RANKER = (
+    "This version has no ranker: it was trained with other models alone (--only), or its events posed too few "
+    "questions. Where they pose as many as models.ranker.min_questions, a training of all models brings one:"
+)
 NO_TREES = "The training events hold too few questions of this kind, so it has no trees of its own; others answer."
 
 
@@ -79,6 +83,10 @@ def add_places(body: Body, report: Report) -> None:
 
 def add_ranker(body: Body, report: Report) -> None:
     """What the ranker looks at, what its scores are worth, and its sources to it."""
+    if report.importance is None:
+        body.part("The ranker", "It orders what the other models bring, by trees that learn what comes next.")
+        body.cards([lacking("Feature importance, calibration and sources", NO_RANKER, "nextcart train")])
+        return
     body.part(
         "The ranker",
         "What its trees look at, how often the items of a score really came, which source brought the items that were "
@@ -87,12 +95,6 @@ def add_ranker(body: Body, report: Report) -> None:
         "probability. Trained to order (lambdarank), it need not be; the share should still rise with it.",
     )
     cards: list[Card | str] = []
-    if report.importance is None:
-        cards.append(
-            lacking("Feature importance", "This version has no ranker. Train one with all models:", "nextcart train")
-        )
-        body.cards(cards)
-        return
     labels = _labels(report.look)
     for objective, label in labels.items():
         title = f"Feature importance: {label}"

@@ -185,7 +185,9 @@ def test_what_is_missing_says_how_to_make_it() -> None:
     for protocol in PROTOCOLS:
         assert f"nextcart evaluate --protocol {protocol}" in page.text
     assert page.text.count(why_not) == 2
-    assert "This version has no ranker." in page.text
+    assert "This version has no ranker: " in page.text
+    assert "models.ranker.min_questions" in page.text
+    assert "What its trees look at" not in page.text
     assert json.loads(page.specs) == {}
 
 
