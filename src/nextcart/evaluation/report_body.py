@@ -163,7 +163,7 @@ def _sources(seen: RankerLook, whole: Look) -> list[Card | str]:
         Card(
             "Which source found the hits",
             figures,
-            "Most hits are found by several sources; what one finds alone is lost without it. History: items of the "
+            "Several sources may find the same hit; what one finds alone is lost without it. History: items of the "
             "session itself. No order of the candidates can find a target that is not among them.",
             charts.hits_chart(seen),
         ),

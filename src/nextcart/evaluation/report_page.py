@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html import escape
 
 from nextcart.evaluation import report_charts as charts
@@ -118,7 +119,7 @@ def _slices(body: Body, report: Report) -> None:
     found = sliced(report.evaluations)
     body.part(
         "Kinds of target",
-        "Recall by kind of target, each with its 95 % interval. The questions of each kind are others: compare models "
+        "Recall by kind of target, each with its 95 % interval. Each kind has its own questions: compare models "
         "within a kind."
         + (f" From {found.protocol} on {escape(found.split)}, {found.sessions:,} sessions." if found else "")
         + (TOO_FEW if found and found.sessions < MIN_SESSIONS_TO_JUDGE else ""),
@@ -127,7 +128,12 @@ def _slices(body: Body, report: Report) -> None:
         command = report.measured_by("next_click")
         body.cards([lacking("Recall by kind of target", "Not measured yet:", command)])
         return
-    body.cards([_slice(title, names, found) for title, names in charts.SLICES.items()])
+    cards = [_slice(title, names, found) for title, names in charts.SLICES.items()]
+    drawn = [each for each in cards if isinstance(each, Card)]
+    if len(drawn) % 2:
+        # Alone in its row it may as well fill it.
+        drawn[-1] = replace(drawn[-1], width="full")
+    body.cards([*drawn, *(each for each in cards if isinstance(each, str))])
 
 
 def _slice(title: str, names: Mapping[str, str], found: Evaluation) -> Card | str:
@@ -142,7 +148,7 @@ def _slice(title: str, names: Mapping[str, str], found: Evaluation) -> Card | st
         reason = "No target is of these kinds."
     else:
         reason = "This evaluation did not tell these kinds apart."
-    return lacking(title, f"{reason} {_SLICE_HINTS[title]}", width="half")
+    return lacking(title, f"{reason} {_SLICE_HINTS[title]}")
 
 
 _SLICE_HINTS = {

@@ -48,7 +48,7 @@ ASKS: dict[Protocol, str] = {
     "next_period": "The share of the next day's and week's events whose items the first 20 of the top sellers hold, "
     "for several decays and for plain counts. clicks@20/week is that share of the week's clicks; mean@20/day is the "
     "mean of the shares of the day's clicks, carts and orders, where there are any, each type alike. By a decay of d "
-    "a day an event that is t days old weighs exp(−d · t): by 0.1 its weight halves in a week.",
+    "a day an event that is t days old weighs exp(−d · t): by 0.1 its weight halves in about a week.",
 }
 
 

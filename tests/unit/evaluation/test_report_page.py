@@ -159,6 +159,16 @@ def test_every_chart_has_its_place_and_can_be_drawn(evaluations: list[Evaluation
         assert '"url"' not in json.dumps(spec)
 
 
+def test_an_odd_card_of_slices_fills_its_row(evaluations: list[Evaluation]) -> None:
+    html = render_report(report_of(evaluations))
+    assert re.findall(r'card (\w+)"><h2>By (\w+ \w+|\w+)', html) == [
+        ("half", "repetition"),
+        ("half", "item popularity"),
+        ("full", "session length"),
+        ("full", "item age"),
+    ]
+
+
 def test_a_kind_without_targets_is_said(evaluations: list[Evaluation]) -> None:
     measured = evaluations[1]
     for possible, said in (
