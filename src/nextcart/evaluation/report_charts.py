@@ -23,6 +23,8 @@ _COLUMNS = "max(floor((containerSize()[0] - 96) / 112), 1)"
 """Names beside each other in a legend: so many that none is cut off, found by trying. By the width of the whole chart:
 the plot's own changes after the legend got its room, and a row more would have none."""
 MOST_FEATURES = 15
+SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left"]
+"""One a model."""
 SLICES: dict[str, dict[str, str]] = {
     "By repetition": {"repeat": "repeats", "new": "new in the session"},
     "By item popularity": {"head": "head", "middle": "middle", "tail": "tail"},
@@ -39,22 +41,20 @@ def curves_chart(curves: Sequence[Curve]) -> Spec:
         for curve in curves
         for k, recall in enumerate(curve.recall, 1)
     ]
-    chart = (
-        alt.Chart(alt.InlineData(values=rows))
-        .mark_line(point={"size": 28, "filled": True}, strokeWidth=2)
-        .encode(
-            x=alt.X(
-                "k:Q",
-                title="k, places of the list",
-                scale=alt.Scale(zero=False, nice=False),
-                axis=alt.Axis(tickMinStep=1, format="d"),
-            ),
-            y=alt.Y("recall:Q", title="recall@k", scale=alt.Scale(domainMin=0)),
-            color=_model_color([curve.model for curve in curves]),
-            tooltip=[alt.Tooltip("model:N"), alt.Tooltip("k:Q"), alt.Tooltip("text:N", title="recall")],
-        )
-        .properties(height=HEIGHT)
+    models = [curve.model for curve in curves]
+    base = alt.Chart(alt.InlineData(values=rows)).encode(
+        x=alt.X(
+            "k:Q",
+            title="k, places of the list",
+            scale=alt.Scale(zero=False, nice=False),
+            axis=alt.Axis(tickMinStep=1, format="d"),
+        ),
+        y=alt.Y("recall:Q", title="recall@k", scale=alt.Scale(domainMin=0)),
+        color=_model_color(models),
+        tooltip=[alt.Tooltip("model:N"), alt.Tooltip("k:Q"), alt.Tooltip("text:N", title="recall")],
     )
+    points = base.mark_point(filled=True, size=44, opacity=1).encode(shape=_model_shape(models))
+    chart = alt.layer(base.mark_line(strokeWidth=2), points).properties(height=HEIGHT)
     return drawable(chart, "Lines: recall of each model by k.")
 
 
@@ -80,7 +80,7 @@ def slices_chart(evaluation: Evaluation, names: Mapping[str, str], models: Seque
     spans = base.mark_rule(strokeWidth=1.5).encode(
         y=alt.Y("low:Q", title="recall", scale=alt.Scale(domainMin=0)), y2="high:Q"
     )
-    points = base.mark_point(filled=True, size=60, opacity=1).encode(y="recall:Q")
+    points = base.mark_point(filled=True, size=60, opacity=1).encode(y="recall:Q", shape=_model_shape(models))
     return drawable(alt.layer(spans, points).properties(height=HEIGHT), "Points: recall of each model by slice.")
 
 
@@ -117,7 +117,12 @@ def calibration_chart(bins: Sequence[Bin]) -> Spec:
     top = min(max((high for _, high in ends), default=0.0) * 1.05 or 1.0, 1.0)
     scale = alt.Scale(domain=[0, top])
     base = alt.Chart(alt.InlineData(values=rows)).encode(
-        x=alt.X("score:Q", title="mean score of the bin", scale=alt.Scale(domain=[0, 1])),
+        x=alt.X(
+            "score:Q",
+            title="mean score of the bin",
+            scale=alt.Scale(domain=[0, 1]),
+            axis=alt.Axis(format=".1f", tickCount=5, labelOverlap="greedy", labelSeparation=8),
+        ),
         tooltip=[
             alt.Tooltip("score:Q", format=".3f"),
             alt.Tooltip("text:N", title="came"),
@@ -156,10 +161,18 @@ def _model_color(models: Sequence[str]) -> alt.Color:
     return alt.Color(
         "model:N",
         scale=alt.Scale(domain=list(MODEL_NAMES), range="ordinal"),
-        legend=alt.Legend(
-            title=None, orient="top", values=_in_order(models), symbolType="circle", columns=alt.ExprRef(_COLUMNS)
-        ),
+        legend=_legend(models),
     )
+
+
+def _model_shape(models: Sequence[str]) -> alt.Shape:
+    """A model has its shape in every chart too, for those to whom colours look alike."""
+    return alt.Shape("model:N", scale=alt.Scale(domain=list(MODEL_NAMES), range=SHAPES), legend=_legend(models))
+
+
+def _legend(models: Sequence[str]) -> alt.Legend:
+    """Of colours and shapes in one."""
+    return alt.Legend(title=None, orient="top", values=_in_order(models), columns=alt.ExprRef(_COLUMNS))
 
 
 def _in_order(models: Sequence[str]) -> list[str]:

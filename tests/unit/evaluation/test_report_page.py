@@ -15,6 +15,7 @@ from nextcart.evaluation.calibration import Bin, Calibration
 from nextcart.evaluation.looking import Curve, Example, Look
 from nextcart.evaluation.replay import replay
 from nextcart.evaluation.report import PROTOCOLS, Evaluation
+from nextcart.evaluation.report_charts import SHAPES
 from nextcart.evaluation.report_data import Facts, Lead, Report
 from nextcart.evaluation.report_page import render_report, sliced
 from nextcart.evaluation.report_tables import cell, protocol_table, ranking_name, signed
@@ -215,7 +216,7 @@ def test_trees_of_a_log_without_clicks_look_for_the_next_event() -> None:
     assert "Calibration: the next click" not in page.text
 
 
-def test_every_model_has_a_colour_of_its_own() -> None:
+def test_every_model_has_a_colour_and_a_shape_of_its_own() -> None:
     html = render_report(report_of([]))
     (ordinal,) = re.findall(r"ordinal: (\[.*?\])", html)
     assert json.loads(ordinal) == list(range(len(MODEL_NAMES)))
@@ -223,6 +224,7 @@ def test_every_model_has_a_colour_of_its_own() -> None:
     for colours in (light, dark):
         assert list(colours) == [f"--model-{number}" for number in range(len(MODEL_NAMES))]
         assert len(set(colours.values())) == len(MODEL_NAMES)
+    assert len(set(SHAPES)) == len(SHAPES) == len(MODEL_NAMES)
 
 
 def test_a_look_without_questions_is_said() -> None:
