@@ -89,7 +89,7 @@ def _evaluation(evaluation: Evaluation, report: Report) -> str:
     if evaluation.protocol != "next_period":
         rows += [("k", str(evaluation.k)), ("events shown, at most", str(evaluation.history_events))]
         rows += [("targets that repeat", share_text(evaluation.repeat_share, 1))]
-    drawn = DRAWN.get(evaluation.protocol)
+    drawn = DRAWN.get(evaluation.protocol) if evaluation.sessions else None
     if drawn is not None and evaluation.seed is not None:
         rows += [(f"seed of {drawn}", str(evaluation.seed))]
     rows += [("outside the catalogue", share_text(evaluation.unknown_share, 1))]

@@ -268,6 +268,7 @@ def test_an_evaluation_without_questions_says_why(evaluations: list[Evaluation])
     html = render_report(report_of(empty, leads={}))
     assert "No session put two different items of the catalogue into its cart or ordered them." in html
     assert "<strong>" not in html.split("</main>")[0]
+    assert "one draw is shown" not in html
 
 
 def test_figures_as_people_read_them() -> None:
