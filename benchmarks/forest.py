@@ -3,8 +3,8 @@
     python benchmarks/forest.py [--rows N] [--output FILE]
 
 Grows trees as `nextcart train` does, on made-up questions, and scores 150 rows a call: by LightGBM's own predict, by
-walking each row down each tree, and by the kernel of complete trees, which is nextcart's way. Ways are timed in turns, in
-CPU microseconds a call on one thread. Prints the ratios and writes JSON. All three must agree.
+walking each row down each tree, and by the kernel of complete trees, which is nextcart's way. Ways are timed in turns,
+in CPU microseconds a call on one thread. Prints the ratios and writes JSON. All three must agree.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from nextcart.cli.output import metric, table
 from nextcart.cli.tables import evaluation_tables
-from nextcart.evaluation.bootstrap import Interval
+from nextcart.evaluation.bootstrap import MIN_SESSIONS_TO_JUDGE, Interval
 from nextcart.evaluation.report import Evaluation, Protocol
 from nextcart.evaluation.report_tables import LISTS, best_first
 from nextcart.evaluation.slices import SLICES
@@ -63,9 +63,10 @@ def _sure(evaluation: Evaluation, mode: Mode, models: Sequence[str]) -> Table:
     for name in sure:
         heads += [_head(name), "95 %"]
     rows = []
+    best = evaluation.best if evaluation.sessions >= MIN_SESSIONS_TO_JUDGE else None
     for model in models:
         figures, spans = evaluation.metrics[model][mode], evaluation.intervals[model][mode]
-        cells = [model + (" (best)" if model == evaluation.best else "")]
+        cells = [model + (" (best)" if model == best else "")]
         for name in sure:
             cells += [metric(figures.get(name)), shown_interval(spans.get(name))]
         rows.append([*cells, *(metric(figures.get(name)) for name in plain)])

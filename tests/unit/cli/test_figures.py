@@ -72,6 +72,15 @@ def test_decays_stay_in_order_and_the_best_is_named():
     figures = {"decay 0": {"mean@20/week": 0.25}, "decay 1": {"mean@20/week": 0.5}}
     ((_, *found),) = rows(evaluation("next_period", figures, best="decay 1"))
     assert [row[0] for row in found] == ["decay 0", "decay 1 (best)"]
+    ((_, *few),) = rows(evaluation("next_period", figures, best="decay 1", sessions=99))
+    assert [row[0] for row in few] == ["decay 0", "decay 1"]
+
+
+def test_the_targets_of_baskets_are_counted_as_far_as_a_list_has_room():
+    possible = {"recall_head": 1000.0, "recall_tail": 234.0}
+    figures = {"one": {"recall": 0.25, "recall_head": 0.5, "recall_tail": 0.125}}
+    _, slices = rows(evaluation("basket_completion", figures, possible=possible))
+    assert slices[-1] == ["targets, 20 a list at most", "1,000", "234"]
 
 
 def test_an_evaluation_without_intervals_is_shown_as_it_was():
