@@ -116,10 +116,25 @@ def test_a_report_of_nothing_is_refused_in_one_line(measured: Path, tmp_path: Pa
     for arguments, says in (
         (("--version", "nothing"), "no version 'nothing'"),
         (("--output", str(tmp_path)), "is a directory; name a file"),
+        (("--names", "nowhere.csv"), "--names nowhere.csv: "),
     ):
         done = nextcart("report", *arguments, cwd=measured, code=2)
         assert says in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_items_are_shown_by_their_names(measured: Path, tmp_path: Path) -> None:
+    examples = re.compile(r"<span>(\d+)</span>")
+    nextcart("report", "--limit", "40", "--output", tmp_path / "ids.html", cwd=measured)
+    shown = set(examples.findall((tmp_path / "ids.html").read_text(encoding="utf-8")))
+    assert shown
+    rows = "".join(f"{aid},Item {aid}\n" for aid in sorted(shown))
+    (tmp_path / "items.csv").write_text(f"aid,name\n{rows}")
+    page = tmp_path / "names.html"
+    nextcart("report", "--limit", "40", "--names", tmp_path / "items.csv", "--output", page, cwd=measured)
+    html = page.read_text(encoding="utf-8")
+    assert not examples.search(html)
+    assert all(f"<span>Item {aid} ({aid})</span>" in html for aid in shown)
 
 
 def test_the_model_card_is_an_artifact_of_the_version(measured: Path) -> None:

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from nextcart.cli.options import MODELS, STORE, ConfigOption, JsonOption, ModelsOption, StoreOption, VersionOption
+from nextcart.cli.options import (
+    MODELS,
+    STORE,
+    ConfigOption,
+    JsonOption,
+    ModelsOption,
+    NamesOption,
+    StoreOption,
+    VersionOption,
+)
 from nextcart.cli.output import counted, out, print_json, shown_progress
 
 
@@ -19,6 +28,7 @@ def report(
     limit: Annotated[
         int, typer.Option("--limit", min=1, help="Look at no more than so many held-out sessions.")
     ] = 1000,
+    names: NamesOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -29,9 +39,12 @@ def report(
 
     Example: nextcart report --version candidate --output report.html
     """
+    from nextcart.cli.tables import Names
     from nextcart.config import load_settings
     from nextcart.pipeline.reporting import write_report
 
+    # A file that cannot be read is said before the work that it would waste.
+    Names.read(names, ())
     places = (("--store", store, STORE), ("--models", models, MODELS))
     options = [part for name, given, usual in places if given != usual for part in (name, str(given))]
     with shown_progress() as progress:
@@ -43,6 +56,7 @@ def report(
             version=version,
             limit=limit,
             options=options,
+            names=None if names is None else lambda items: Names.read(names, items).of,
             progress=progress,
         )
     if json:

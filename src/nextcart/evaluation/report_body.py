@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import groupby
@@ -182,12 +182,16 @@ def _shown(cost: Cost) -> str:
 def add_examples(body: Body, report: Report) -> None:
     """Some questions and their answers."""
     seen = report.look
-    body.part("Examples", "Hits and misses, evenly spaced over the sessions that were looked at; items by their id.")
+    body.part("Examples", "Hits and misses, evenly spaced over the sessions that were looked at.")
     if seen is None or not seen.examples:
         body.cards([lacking("Examples", report.why_not or NO_QUESTION)])
         return
     heads = ("what came", "place", "the session's last events, oldest first", "the list began with")
-    rows = [(_target(each), [_place(each), _session(each), _listed(each)], False) for each in seen.examples]
+    name = report.item_name
+    rows = [
+        (_target(each, name), [_place(each), _session(each, name), _listed(each, name)], False)
+        for each in seen.examples
+    ]
     hint = (
         "In brackets the sources that brought the item. A miss that is no candidate is one of the sources', any other "
         "one of the order."
@@ -198,9 +202,9 @@ def add_examples(body: Body, report: Report) -> None:
     ])  # fmt: skip
 
 
-def _target(example: Example) -> str:
-    name = "outside the catalogue" if example.target is None else str(example.target)
-    return f"{name} (seen before)" if example.repeats else name
+def _target(example: Example, name: Callable[[Id], str]) -> str:
+    target = "outside the catalogue" if example.target is None else name(example.target)
+    return f"{target} (seen before)" if example.repeats else target
 
 
 def _place(example: Example) -> str:
@@ -209,25 +213,25 @@ def _place(example: Example) -> str:
     return "missed" + {None: "", True: ", a candidate", False: ", no candidate"}[example.candidate]
 
 
-def _session(example: Example) -> str:
+def _session(example: Example, name: Callable[[Id], str]) -> str:
     parts: list[str] = []
     for kind, events in groupby(example.shown, key=lambda event: event[1]):
-        parts.append(f"{escape(kind)} {_ids([item for item, _ in events])}")
+        parts.append(f"{escape(kind)} {_names([item for item, _ in events], name)}")
     more = example.before - len(example.shown)
     before = f"<small>{more} before,</small> " if more > 0 else ""
     return f'<div class="events">{before}{"; ".join(parts) or "nothing"}</div>'
 
 
-def _listed(example: Example) -> str:
+def _listed(example: Example, name: Callable[[Id], str]) -> str:
     items = [
-        f"{_ids([item])} <small>[{escape(', '.join(each.replace('_', ' ') for each in sources))}]</small>"
+        f"{_names([item], name)} <small>[{escape(', '.join(each.replace('_', ' ') for each in sources))}]</small>"
         for item, sources in example.listed
     ]
     return f'<div class="events listed">{"<br>".join(items)}</div>'
 
 
-def _ids(items: Sequence[Id]) -> str:
-    return ", ".join(f"<span>{escape(str(item))}</span>" for item in items)
+def _names(items: Sequence[Id], name: Callable[[Id], str]) -> str:
+    return ", ".join(f"<span>{escape(name(item))}</span>" for item in items)
 
 
 def _sampled(seen: Look) -> str:

@@ -10,6 +10,7 @@ from nextcart.evaluation.looking import Look
 from nextcart.evaluation.report import Evaluation
 from nextcart.evaluation.report_tables import signed
 from nextcart.events.page import Rows
+from nextcart.types import Id
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ class Report:
         look: at held-out sessions; None where they could not be looked at.
         why_not: the reason and the remedy, where they could not.
         measured_by: the command that measures this version by a protocol.
+        item_name: what people call an item, with its id; the id alone where they have no name for it.
     """
 
     facts: Facts
@@ -98,3 +100,4 @@ class Report:
     look: Look | None
     why_not: str
     measured_by: Callable[[str], str]
+    item_name: Callable[[Id], str] = str

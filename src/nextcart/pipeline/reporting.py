@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from nextcart.config import Settings
@@ -26,7 +26,7 @@ from nextcart.pipeline.record import StepRecord
 from nextcart.pipeline.steps import RECORDS, full_disk_said, held_out_split, refuse_leakage
 from nextcart.repository.manifest import Manifest
 from nextcart.repository.repository import Repository
-from nextcart.types import Progress, no_progress
+from nextcart.types import Id, Progress, no_progress
 
 
 def write_report(
@@ -38,6 +38,7 @@ def write_report(
     version: str | None = None,
     limit: int = 1000,
     options: Sequence[str] = (),
+    names: Callable[[Collection[Id]], Callable[[Id], str]] | None = None,
     progress: Progress = no_progress,
 ) -> tuple[str, Look | None, str]:
     """Write the page of a version.
@@ -50,6 +51,7 @@ def write_report(
         version: any name that the repository resolves; None is production.
         limit: at most so many held-out sessions are looked at.
         options: of the commands that the page names, such as where the store is.
+        names: given the items that the page shows, what tells their names; None shows ids.
         progress: told of questions done.
 
     Returns:
@@ -82,6 +84,7 @@ def write_report(
                 look=seen,
                 why_not=why_not,
                 measured_by=_measuring(chosen, options),
+                item_name=str if names is None or seen is None else names(_items(seen)),
             )
             write_whole(render_report(report), output)
     return chosen, seen, why_not
@@ -106,6 +109,15 @@ def _look(
         return None, f"Not looked at: {error}. Then run '{again}'."
     sessions = read_batch(there, split, recommender.vocabulary, progress)
     return look(recommender, sessions, settings.evaluation, split=split, limit=limit, progress=progress), ""
+
+
+def _items(seen: Look) -> set[Id]:
+    """The items that the examples show."""
+    found: set[Id] = set()
+    for each in seen.examples:
+        found |= {item for item, _ in (*each.shown, *each.listed)}
+        found |= set() if each.target is None else {each.target}
+    return found
 
 
 def _facts(manifest: Manifest, recommender: Recommender, repository: Repository) -> Facts:
@@ -162,7 +174,7 @@ def _leads(
                         each.second_model,
                         each.difference,
                         each.interval,
-                        evaluation.sessions,
+                        each.sessions,
                     )
                     leads[evaluation.protocol, evaluation.split, mode] = lead.sentence()
     return leads

@@ -148,6 +148,16 @@ def test_every_part_is_there(evaluations: list[Evaluation]) -> None:
     assert "Not measured yet" not in page.text
 
 
+def test_items_have_the_names_that_people_give_them(evaluations: list[Evaluation]) -> None:
+    names = {12: "<b>Tea</b> & milk (12)"}
+    html = render_report(report_of(evaluations, item_name=lambda item: names.get(item, str(item))))
+    assert "<b>Tea" not in html
+    text = Page(html).text
+    assert "<b>Tea</b> & milk (12) (seen before)" in text
+    assert "<b>Tea</b> & milk (12) [item2vec]" in text
+    assert "carts 11" in text
+
+
 def test_every_chart_has_its_place_and_can_be_drawn(evaluations: list[Evaluation]) -> None:
     page = Page(render_report(report_of(evaluations)))
     specs = json.loads(page.specs)
