@@ -51,7 +51,7 @@ class Lead:
         first, second: the models.
         difference: of their figures, none of which is below 0.
         interval: of the difference.
-        sessions: that pose a question.
+        sessions: that the figure rests on; of a total, its rarest part.
     """
 
     figure: str
@@ -64,18 +64,14 @@ class Lead:
     def sentence(self) -> str:
         """In words; of few sessions none is called ahead."""
         if self.sessions < MIN_SESSIONS_TO_JUDGE:
-            return f"Which model is ahead cannot be said: {few_sessions(self.sessions)}."
+            told = f"{self.sessions} session{'' if self.sessions == 1 else 's'}"
+            need = f"at least {MIN_SESSIONS_TO_JUDGE} are needed to judge"
+            return f"Which model is ahead cannot be said: {self.figure} rests on {told}, and {need}."
         if signed(self.difference) == "0":
             return f"By {self.figure}, {self.first} and {self.second} are level."
         low, high = self.interval
         ahead = f"{self.first} is ahead of {self.second} by {self.difference:.4f} ({signed(low)} to {signed(high)})"
         return f"By {self.figure}, {ahead}: {'beyond noise' if low > 0 else 'within noise, either may be better'}."
-
-
-def few_sessions(sessions: int) -> str:
-    """Why so few are no ground to judge on."""
-    told = {0: "no session poses", 1: "1 session poses"}.get(sessions, f"{sessions:,} sessions pose")
-    return f"{told} a question, and at least {MIN_SESSIONS_TO_JUDGE} are needed to judge"
 
 
 @dataclass(frozen=True, slots=True)

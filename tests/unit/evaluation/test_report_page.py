@@ -330,7 +330,7 @@ def test_a_tile_of_words_is_smaller_than_one_of_figures() -> None:
 
 
 def test_few_sessions_have_no_winner(evaluations: list[Evaluation]) -> None:
-    for sessions, told in ((99, "99 sessions pose a question"), (1, "1 session poses"), (0, "no session poses")):
+    for sessions, told in ((99, "recall@20 rests on 99 sessions,"), (1, "1 session,"), (0, "0 sessions,")):
         said = replace(LEAD, interval=(0.01, 0.06), sessions=sessions).sentence()
         assert told in said
         assert "at least 100 are needed" in said
