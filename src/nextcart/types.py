@@ -27,6 +27,18 @@ IdType = Literal["int64", "string"]
 Id = int | str
 """A session's or an item's id in the shop's own form."""
 
+DEFAULT_MODELS = (
+    "ranker",
+    "session_neighbours",
+    "log_bilinear",
+    "hybrid",
+    "covisitation",
+    "item2vec",
+    "bought_together",
+    "top_sellers",
+)
+"""Where no model is named, the first of these that a version has answers; a fixed order, made by no measurement."""
+
 Progress = Callable[[str, int, int], None]
 """Called as ``progress(stage, done, total)`` during long work; ``total`` is 0 while it is not known."""
 

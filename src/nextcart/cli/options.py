@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from nextcart.errors import InputError
+from nextcart.types import DEFAULT_MODELS
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -28,11 +29,10 @@ VersionOption = Annotated[
     str | None,
     typer.Option("--version", help="A version, the start of one, an alias, or 'latest'; default: production."),
 ]
-MODEL_HELP = (
-    "One model; default: the first that the version has of ranker, session_neighbours, log_bilinear, hybrid, "
-    "covisitation, item2vec, bought_together, top_sellers."
-)
-ModelOption = Annotated[str | None, typer.Option("--model", help=MODEL_HELP)]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", help=f"One model; default: the version's first of {', '.join(DEFAULT_MODELS)}."),
+]
 EngineOption = Annotated[
     str, typer.Option("--engine", help="local, or spark for what one machine cannot hold (see docs/how-to/spark.md).")
 ]

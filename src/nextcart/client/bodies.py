@@ -55,7 +55,7 @@ class RecommendRequest(Struct, frozen=True, omit_defaults=True):
         exclude: items that must not come.
         allow: items that alone may come; None allows all.
         explain: whether each item says what brought it.
-        model: a model of the version; None: the best that it has.
+        model: a model of the version; None: the version's default model.
         min_score: items of a lower score do not come.
         max_per_neighbourhood: at most so many items that are alike.
     """

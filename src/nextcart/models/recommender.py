@@ -31,21 +31,10 @@ from nextcart.models.shared import Shared
 from nextcart.models.top_sellers import TopSellers
 from nextcart.models.vocabulary import Vocabulary
 from nextcart.models.warming import warm
-from nextcart.types import Int32s, ItemLists, Mode, Objective, Ranked, SessionBatch, Source, UInt8s
+from nextcart.types import DEFAULT_MODELS, Int32s, ItemLists, Mode, Objective, Ranked, SessionBatch, Source, UInt8s
 
 FALLBACKS = (None, "empty_session", "unknown_items", "no_candidates")
 """Why a list is top sellers only, by the number in ``Answer.fallback``."""
-
-BEST_FIRST = (
-    "ranker",
-    "session_neighbours",
-    "log_bilinear",
-    "hybrid",
-    "covisitation",
-    "item2vec",
-    "bought_together",
-    "top_sellers",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +56,14 @@ class Recommender:
     Attributes:
         vocabulary: item ids to rows and back.
         models: fitted models by name; top sellers are always among them.
-        default_model: the best of them, used where none is named.
+        default_model: the first of `DEFAULT_MODELS` among them, used where none is named.
     """
 
     def __init__(self, vocabulary: Vocabulary, models: Mapping[str, AnyModel]) -> None:
         self.vocabulary = vocabulary
         self.models = dict(models)
         self._top_sellers = cast(TopSellers, self.models[TopSellers.name])
-        self.default_model = next(name for name in BEST_FIRST if name in self.models)
+        self.default_model = next(name for name in DEFAULT_MODELS if name in self.models)
 
     @classmethod
     def fit(

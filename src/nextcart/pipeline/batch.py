@@ -54,7 +54,7 @@ def recommend_file(
         sessions: plain, ``.gz`` or ``.zst``; an empty line is passed over.
         output: JSONL, written beside and renamed once it is whole; None writes to `stdout`.
         limit: items a session.
-        model: None takes the best that the version has.
+        model: None takes the version's default model.
         objective: what the items are for.
         mode: "next" or "discover".
         progress: told of sessions done.

@@ -9,8 +9,8 @@ from nextcart.config import EvaluationConfig
 from nextcart.errors import InputError
 from nextcart.evaluation.comparison import Difference, Side, compare
 from nextcart.evaluation.report import PROTOCOLS, Evaluation, Protocol
-from nextcart.models.recommender import BEST_FIRST
 from nextcart.repository.repository import Repository
+from nextcart.types import DEFAULT_MODELS
 
 ASKED_BY_DEFAULT: tuple[Protocol, ...] = ("next_event", "next_click", "multi_objective")
 """The protocols that ask for what a session wants next, which one model of a version answers where none is named."""
@@ -115,7 +115,7 @@ def _pairs(left: Side, right: Side, model: str | None, against: str | None, *, w
 def _default_model(repository: Repository, version: str) -> str:
     """What answers a session where no model is named."""
     folders = {artifact.path.split("/")[0] for artifact in repository.manifest(version).artifacts}
-    return next(name for name in BEST_FIRST if name in folders)
+    return next(name for name in DEFAULT_MODELS if name in folders)
 
 
 def _alone(left: Side, right: Side) -> tuple[list[str], list[str]]:

@@ -63,7 +63,7 @@ def unfold(
         recommender: the version to ask.
         events: of one session; they are put in the order of their times.
         limit: items a step.
-        model: None takes the best that the version has.
+        model: None takes the version's default model.
         objective: what the items are for.
         mode: "next" or "discover".
         last: only so many steps, the last ones; None takes all, which needs memory by the square of the events.

@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from nextcart.events import schema
 from nextcart.events.rejects import SECONDS_TO
-from nextcart.types import Mode, Objective
+from nextcart.types import DEFAULT_MODELS, Mode, Objective
 
 INT64_MAX = 2**63 - 1
 EARLIEST_MS = SECONDS_TO + 1
@@ -85,7 +85,8 @@ class RecommendRequest(Struct, frozen=True, forbid_unknown_fields=True):
         bool, Meta(description="Whether each item says which models, and which of the session's events, brought it.")
     ] = False
     model: Annotated[
-        str | None, Meta(description="A model of the version; null takes the best that the version has.")
+        str | None,
+        Meta(description=f"A model of the version; null takes its first of {', '.join(DEFAULT_MODELS)}."),
     ] = None
     min_score: Annotated[
         float | None,

@@ -1,18 +1,13 @@
 import pytest
 
-from nextcart.cli.options import MODEL_HELP, comma_list, mapping, one_of, valid
+from nextcart.cli.options import comma_list, mapping, one_of, valid
 from nextcart.config import SplitConfig
 from nextcart.errors import InputError
-from nextcart.models.recommender import BEST_FIRST
 
 
 def test_a_comma_list():
     assert comma_list(None) is None
     assert comma_list("a, b,,c") == ["a", "b", "c"]
-
-
-def test_the_help_names_the_models_in_the_order_in_which_they_answer():
-    assert MODEL_HELP.endswith(f" of {', '.join(BEST_FIRST)}.")
 
 
 def test_a_mapping():

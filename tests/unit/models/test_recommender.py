@@ -9,7 +9,7 @@ from nextcart.models.fitting import MODEL_NAMES
 from nextcart.models.model import FitOptions, TrainingArrays
 from nextcart.models.recommender import Recommender
 from nextcart.models.vocabulary import Vocabulary
-from nextcart.types import UNKNOWN, Ranked, Source
+from nextcart.types import DEFAULT_MODELS, UNKNOWN, Ranked, Source
 from tests.naive import CARTS, ORDERS, Event, batch_of
 from tests.shop import lists_of
 
@@ -25,6 +25,10 @@ def fit(shop, only=None, **options) -> Recommender:
 def rows(ranked: Ranked) -> list[int]:
     assert ranked.items.shape[0] == 1
     return ranked.items[0][ranked.items[0] >= 0].tolist()
+
+
+def test_every_model_has_its_place_among_the_default_ones():
+    assert sorted(DEFAULT_MODELS) == sorted(MODEL_NAMES)
 
 
 @pytest.mark.parametrize(
