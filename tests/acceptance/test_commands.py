@@ -244,6 +244,17 @@ def test_inspect_marks_the_next_event_and_the_seen_items(workplace: Workplace) -
     assert f"of {len(found['steps'])} next events were among" in text
 
 
+def test_inspect_says_whether_the_version_has_learned_from_the_session(workplace: Workplace) -> None:
+    held_out = as_json("inspect", cwd=workplace.folder)
+    assert held_out["learned_from"] is False
+    assert "part of training" not in nextcart("inspect", held_out["session"], cwd=workplace.folder).stdout
+    sessions = [json.loads(line) for line in workplace.log.read_text().splitlines()]
+    first = min((each for each in sessions if len(each["events"]) >= 2), key=lambda each: each["events"][-1]["ts"])
+    assert as_json("inspect", first["session"], cwd=workplace.folder)["learned_from"] is True
+    text = nextcart("inspect", first["session"], cwd=workplace.folder).stdout
+    assert "this session was part of training: the lists below know it\n" in text
+
+
 def test_inspect_shows_names(workplace: Workplace, tmp_path: Path) -> None:
     session = json.loads(workplace.log.read_text().splitlines()[0])
     aid = session["events"][0]["aid"]

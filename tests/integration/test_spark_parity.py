@@ -247,6 +247,7 @@ OTHER_QUERIES: dict[str, dict[str, Any]] = {
     "split_summary": {"split": "train"},
     "item_first_events": {"split": "train"},
     "session_events": {"session": None},
+    "session_splits": {"session": 7},
     "typical_session": {"split": "train", "least": 3},
 }
 

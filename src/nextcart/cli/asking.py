@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -22,10 +22,22 @@ from nextcart.cli.options import (
     one_of,
 )
 from nextcart.cli.output import counted, err, out, print_json, shown_progress
+from nextcart.errors import InputError
 from nextcart.types import TYPE_NAMES, Mode, Objective
+
+if TYPE_CHECKING:
+    from nextcart.events.store import Store
+    from nextcart.repository.manifest import Manifest
 
 ObjectiveOption = Annotated[str, typer.Option("--objective", help="clicks, carts or orders.")]
 ModeOption = Annotated[str, typer.Option("--mode", help="next may return items of the session, discover never does.")]
+
+LEARNED = {
+    True: "this session was part of training: the lists below know it",
+    None: "this session may have been part of training, before the store changed: the lists below may know it",
+    False: None,
+}
+"""What is said of a session that a version was trained on, may have been trained on, has not seen."""
 
 
 def recommend(
@@ -68,7 +80,9 @@ def recommend(
 
 
 def inspect(
-    session: Annotated[str, typer.Argument(help="A session of the store.")],
+    session: Annotated[
+        str | None, typer.Argument(help="A session of the store; default: a held-out one of middling length.")
+    ] = None,
     model: ModelOption = None,
     limit: LimitOption = 10,
     objective: ObjectiveOption = "clicks",
@@ -82,6 +96,8 @@ def inspect(
 ) -> None:
     """Unfold a session event by event: what would have been recommended, and what came next.
 
+    A session that the version was trained on is said to be one: its lists know what came next.
+
     Example: nextcart inspect 42 --model hybrid
     """
     from dataclasses import asdict
@@ -90,13 +106,18 @@ def inspect(
     from nextcart.cli.tables import Names
     from nextcart.events.store import Store
     from nextcart.models.recommender import Recommender
-    from nextcart.pipeline.unfold import stored_session, unfold
+    from nextcart.pipeline.unfold import learned_from, stored_session, unfold
     from nextcart.repository.repository import Repository
 
-    wanted = _objective(objective), _mode(mode)
-    events = stored_session(Store.open(store), session)
+    wanted, there = (_objective(objective), _mode(mode)), Store.open(store)
+    given = None if session is None else stored_session(there, session)
     repository = Repository(models)
     chosen = repository.resolve(version)
+    manifest = repository.manifest(chosen)
+    if session is None:
+        session = _held_out_session(there, manifest)
+    events = stored_session(there, session) if given is None else given
+    learned = learned_from(there, manifest, session)
     recommender = Recommender.load(repository.folder(chosen))
     found = unfold(
         recommender, events, limit=limit, model=model, objective=wanted[0], mode=wanted[1], last=steps or None
@@ -104,12 +125,15 @@ def inspect(
     if json:
         from msgspec import to_builtins
 
-        print_json({"session": session, "version": chosen, "steps": [to_builtins(asdict(step)) for step in found]})
+        unfolded = [to_builtins(asdict(step)) for step in found]
+        print_json({"session": session, "version": chosen, "learned_from": learned, "steps": unfolded})
         return
     named = Names.read(names, {item.aid for step in found for item in step.shown} | {event.aid for event in events})
     out.print(
         f"session {session}, version {chosen}, model {model or recommender.default_model}, mode {mode}", markup=False
     )
+    if LEARNED[learned]:
+        out.print(LEARNED[learned], style="yellow", soft_wrap=True)
     print_steps(found, named, limit)
 
 
@@ -135,6 +159,18 @@ def serve(
     asked = {"host": host, "port": port, "workers": workers}
     given = {key: value for key, value in asked.items() if value is not None}
     run(settings.model_copy(update={"serving": settings.serving.model_copy(update=given)}), models, version)
+
+
+def _held_out_session(store: Store, manifest: Manifest) -> str:
+    from nextcart.pipeline.steps import held_out_split, refuse_leakage
+    from nextcart.pipeline.unfold import typical_session
+
+    split = held_out_split(store, None)
+    refuse_leakage(store, manifest, split)
+    session = typical_session(store, split)
+    if session is None:
+        raise InputError(f"no session of '{split}' has two events, so nothing comes next; give one by its id")
+    return session
 
 
 def _objective(value: str) -> Objective:

@@ -92,7 +92,9 @@ def _run(*arguments: str) -> None:
 
 def _show(store: Path, models: Path, names_file: Path | None) -> None:
     """What a person wants to see: metrics, top sellers, complements by name, one session replayed."""
+    from nextcart.events.store import Store
     from nextcart.models.recommender import Recommender
+    from nextcart.pipeline.unfold import typical_session
     from nextcart.repository.repository import Repository
 
     names = Names.read(names_file)
@@ -120,7 +122,8 @@ def _show(store: Path, models: Path, names_file: Path | None) -> None:
     best = best_model(evaluation)
     asked = f"the best model here, {best}" if best else f"the default model, {recommender.default_model}"
     out.rule(f"one session replayed: of middling length, by {asked}")
-    session = _typical_session(store)
+    # Taken by rule, not because it looks good.
+    session = typical_session(Store.open(store), "val_split")
     if session is None:
         out.print("no session of the validation split has two events")
         return
@@ -140,11 +143,3 @@ def _everyday(recommender: Recommender, sellers: Int32s, names: Names) -> list[i
         if name not in chosen and recommender.bought_together(basket, COMPLEMENTS).items[0, 0] >= 0:
             chosen[name] = int(row)
     return list(chosen.values())
-
-
-def _typical_session(store: Path) -> str | None:
-    """The validation session nearest the median length: taken by rule, not because it looks good."""
-    from nextcart.events.store import Store
-
-    found = Store.open(store).run("typical_session", split="val_split", least=2).column("session")
-    return str(found[0].as_py()) if len(found) else None

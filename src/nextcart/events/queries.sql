@@ -104,6 +104,14 @@ from events
 where split in ('train', 'test') and session = $session
 order by ts, position;
 
+-- name: session_splits --
+-- The splits that hold events of one session, and when the first of these was.
+select split, min(ts) as first_ts
+from events
+where session = $session
+group by split
+order by split;
+
 -- name: split_summary --
 -- Size and time range of a split.
 select

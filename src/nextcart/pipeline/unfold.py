@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from nextcart.errors import InputError
-from nextcart.events.schema import Event, Session
+from nextcart.events.schema import Event, Session, SplitName
 from nextcart.events.store import Store
 from nextcart.models.received import session_batch
 from nextcart.models.recommender import FALLBACKS, Recommender
+from nextcart.pipeline.kinds import same_events
+from nextcart.repository.manifest import Manifest
 from nextcart.types import TYPE_NAMES, Id, Mode, Objective, SessionBatch, Source
 
 _INTEGER = re.compile("[0-9]{1,19}")
@@ -106,16 +108,43 @@ def stored_session(store: Store, session: str) -> list[Event]:
     Raises:
         InputError: there is no such session.
     """
-    wanted: Id = session
-    if store.manifest.session_type == "int64":
-        if not (_INTEGER.fullmatch(session) and int(session) < 2**63):
-            raise InputError(f"session '{session}': this shop's session ids are integers of 64 bits; give one")
-        wanted = int(session)
-    table = store.session_events(wanted)
+    table = store.session_events(_session_id(store, session))
     if not len(table):
         raise InputError(f"session '{session}' is not in {store.root}; give one that was ingested there")
     columns = (table.column(name).to_pylist() for name in ("aid", "ts", "type"))
     return [Event(aid, ts, TYPE_NAMES[kind]) for aid, ts, kind in zip(*columns, strict=True)]
+
+
+def typical_session(store: Store, split: SplitName) -> str | None:
+    """The id of the split's session of two events or more whose length is nearest the median; None: there is none."""
+    found = store.run("typical_session", split=split, least=2).column("session")
+    return str(found[0].as_py()) if len(found) else None
+
+
+def learned_from(store: Store, manifest: Manifest, session: str) -> bool | None:
+    """Whether a version was trained on events of a session of the store, so that its lists know what comes next.
+
+    Returns:
+        None where it may have been: the store's split is no longer as it was when the version was trained.
+
+    Raises:
+        InputError: the id is none of this shop's.
+    """
+    table = store.run("session_splits", session=_session_id(store, session))
+    first_ts = dict(zip(table.column("split").to_pylist(), table.column("first_ts").to_pylist(), strict=True))
+    if same_events(store, manifest):
+        return manifest.data.split in first_ts
+    # Of an earlier split, any session that was there by then may have been in it.
+    return None if first_ts.get("train", manifest.data.last_ts + 1) <= manifest.data.last_ts else False
+
+
+def _session_id(store: Store, session: str) -> Id:
+    """A session's id as the store has it, of its text."""
+    if store.manifest.session_type == "string":
+        return session
+    if not (_INTEGER.fullmatch(session) and int(session) < 2**63):
+        raise InputError(f"session '{session}': this shop's session ids are integers of 64 bits; give one")
+    return int(session)
 
 
 def _prefixes(session: SessionBatch, first: int) -> SessionBatch:

@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 
 from nextcart.cli import demo, demo_data
-from nextcart.cli.demo import _everyday, _own_folder, _typical_session
+from nextcart.cli.demo import _everyday, _own_folder
 from nextcart.cli.demo_data import prepare_grocery
 from nextcart.cli.tables import Names
 from nextcart.config import LogBilinearConfig, ModelsConfig, SplitConfig, load_settings
 from nextcart.errors import InputError, RunFailed
 from nextcart.events.ingest import ingest
 from nextcart.events.split import split
+from nextcart.events.store import Store
 from nextcart.models.model import FitOptions
 from nextcart.models.recommender import Recommender
+from nextcart.pipeline.unfold import typical_session
 from tests.raw_files import START, event, line, write
 from tests.shop import make_shop
 
@@ -38,9 +40,9 @@ def test_there_may_be_no_session_to_replay(tmp_path):
     lines = [line(n, event(1, START + 10 * n), *([event(2, START + 10 * n + 1)] if n < 15 else [])) for n in range(20)]
     ingest([write(tmp_path / "a.jsonl", lines)], tmp_path / "store")
     split(tmp_path / "store", SplitConfig(quantile=0.8))
-    assert _typical_session(tmp_path / "store") is None
+    assert typical_session(Store.open(tmp_path / "store"), "val_split") is None
     split(tmp_path / "store", SplitConfig(quantile=0.6))
-    assert _typical_session(tmp_path / "store") in {str(n) for n in range(12, 15)}
+    assert typical_session(Store.open(tmp_path / "store"), "val_split") in {str(n) for n in range(12, 15)}
 
 
 def test_everyday_items_differ_in_name():

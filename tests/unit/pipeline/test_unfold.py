@@ -1,13 +1,15 @@
 import pytest
 
-from nextcart.config import ModelsConfig
+from nextcart.config import ModelsConfig, SplitConfig
 from nextcart.errors import InputError
 from nextcart.events.ingest import ingest
 from nextcart.events.schema import Event
+from nextcart.events.split import split
 from nextcart.events.store import Store
 from nextcart.models.model import FitOptions
 from nextcart.models.recommender import Recommender
-from nextcart.pipeline.unfold import stored_session, unfold
+from nextcart.pipeline.unfold import learned_from, stored_session, typical_session, unfold
+from nextcart.repository.manifest import DataFacts, Manifest
 from tests.raw_files import START, event, line, write
 from tests.shop import make_shop
 
@@ -88,3 +90,30 @@ def test_a_session_of_the_store_by_its_id_as_text(stores, kind, aids):
 def test_what_is_no_session_id_of_a_store_of_integers_is_refused(stores, session):
     with pytest.raises(InputError, match="this shop's session ids are integers of 64 bits; give one"):
         stored_session(stores["int64"], session)
+
+
+def test_whether_a_version_has_learned_from_a_session(tmp_path):
+    # Sessions 0 to 9 end one after the other; the last two are held out, 20 is of another split alone.
+    raw = write(
+        tmp_path / "a.jsonl", [line(n, event(1, START + 10 * n), event(2, START + 10 * n + 1)) for n in range(10)]
+    )
+    ingest([raw], tmp_path / "store")
+    ingest([write(tmp_path / "b.jsonl", [line(20, event(1), event(2))])], tmp_path / "store", split="test")
+    split(tmp_path / "store", SplitConfig(quantile=0.8))
+    store = Store.open(tmp_path / "store")
+    on_split, on_all = (trained_on(store, name) for name in ("train_split", "train"))
+    held_out = typical_session(store, "val_split")
+    assert held_out in {"8", "9"}
+    assert [learned_from(store, on_split, session) for session in ("0", held_out, "20")] == [True, False, False]
+    assert [learned_from(store, on_all, session) for session in ("0", held_out, "20")] == [True, True, False]
+    split(tmp_path / "store", SplitConfig(quantile=0.5))
+    store = Store.open(tmp_path / "store")
+    assert [learned_from(store, on_split, session) for session in ("0", "9", "20")] == [None, False, False]
+
+
+def trained_on(store, split):
+    facts = store.manifest.splits[split]
+    data = DataFacts.model_construct(
+        split=split, sessions=facts.sessions, events=facts.events, first_ts=facts.first_ts, last_ts=facts.last_ts
+    )
+    return Manifest.model_construct(data=data)
