@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -197,7 +198,16 @@ def test_a_version_is_not_evaluated_on_what_it_learned(workplace: Workplace, tmp
     trained = nextcart("train", "--on", "all", "--only", "top_sellers", *where, cwd=tmp_path)
     assert "not evaluated, since it was trained on all events" in trained.stdout
     done = nextcart("evaluate", "--version", "candidate", "--split", "val_split", *where, cwd=tmp_path, code=2)
-    assert "was trained on 'train', which holds events of 'val_split'" in done.stderr
+    assert (
+        "was trained on 'train', which holds events of 'val_split'; add events that it has not seen by" in done.stderr
+    )
+    shutil.copytree(workplace.folder / "var/store", tmp_path / "store")
+    nextcart("synth", "--scale", "0.05", "--seed", "8", "--output", "later.jsonl", cwd=tmp_path)
+    nextcart("ingest", "later.jsonl", "--split", "test", "--store", "store", cwd=tmp_path)
+    where = ("--version", "candidate", "--store", "store", "--models", "models")
+    done = nextcart("evaluate", "--split", "val_split", *where, cwd=tmp_path, code=2)
+    assert "; evaluate on 'test', or " in done.stderr
+    assert "top_sellers" in nextcart("evaluate", *where, cwd=tmp_path).stdout
 
 
 def test_only_fits_what_is_named_and_what_it_stands_on(workplace: Workplace, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -109,6 +110,8 @@ def test_sessions_that_were_learned_from_are_not_looked_at(workplace: Workplace,
     assert "was trained on 'train', which holds events of 'val_split'" in done.stdout
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "This version has no ranker: " in html
+    assert "nextcart ingest FILE --split test --store " in html
+    assert f"--split test --protocol next_click {shlex.join(map(str, where))}" in html
     assert "Settings that differ from the defaults" in html
 
 

@@ -75,7 +75,9 @@ def train(
         out.print(best_line(evaluation))
     if not manifest.evaluations:
         out.print(
-            "not evaluated, since it was trained on all events: measure it on a 'test' split, or split and train again"
+            "not evaluated, since it was trained on all events: measure it on others, added by 'nextcart ingest FILE "
+            "--split test', or the same settings by a version that leaves some out: 'nextcart split', 'nextcart train'",
+            soft_wrap=True,
         )
     size = _size(sum(artifact.bytes for artifact in manifest.artifacts))
     out.print(

@@ -84,8 +84,8 @@ def _models(recommender: Recommender) -> Iterator[str]:
 def _figures(evaluations: Sequence[Evaluation]) -> Iterator[str]:
     if not evaluations:
         yield (
-            "Not measured at training, since no sessions were held back. Measure it on a 'test' split with "
-            "'nextcart evaluate'."
+            "Not measured at training, since no sessions were held back. To measure it, add events that it has not "
+            "seen by 'nextcart ingest FILE --split test', then run 'nextcart evaluate --split test'."
         )
     for evaluation in evaluations:
         some = ", evenly spaced over all of them" if evaluation.limited else ", which are all"

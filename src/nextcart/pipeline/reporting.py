@@ -16,7 +16,7 @@ from nextcart.evaluation.report_page import render_report
 from nextcart.evaluation.report_tables import best_first, ranked_by, ranking_name
 from nextcart.events.page import refuse_folder, write_whole
 from nextcart.events.profile_text import number_text, time_text
-from nextcart.events.store import Store
+from nextcart.events.store import Store, read_manifest
 from nextcart.models.arrays import read_batch
 from nextcart.models.ranker import Ranker
 from nextcart.models.recommender import Recommender
@@ -83,7 +83,7 @@ def write_report(
                 importance=ranker.ranking.importance if isinstance(ranker, Ranker) else None,
                 look=seen,
                 why_not=why_not,
-                measured_by=_measuring(chosen, options),
+                measured_by=_measuring(manifest, store, options),
                 item_name=str if names is None or seen is None else names(_items(seen)),
             )
             write_whole(render_report(report), output)
@@ -180,6 +180,13 @@ def _leads(
     return leads
 
 
-def _measuring(version: str, options: Sequence[str]) -> Callable[[str], str]:
-    """The command that measures a version by a protocol."""
-    return lambda protocol: shlex.join(("nextcart", "evaluate", "--version", version, "--protocol", protocol, *options))
+def _measuring(manifest: Manifest, store: Path, options: Sequence[str]) -> Callable[[str], str]:
+    """The commands that measure a version by a protocol; one of all events needs others to be measured on."""
+    first, split = "", list[str]()
+    if manifest.data.split == "train":
+        split = ["--split", "test"]
+        there = read_manifest(store)
+        if there is None or "test" not in there.splits:
+            first = shlex.join(("nextcart", "ingest", "FILE", *split, "--store", str(store))) + " && "
+    evaluate = ("nextcart", "evaluate", "--version", manifest.version, *split, "--protocol")
+    return lambda protocol: first + shlex.join((*evaluate, protocol, *options))

@@ -379,6 +379,10 @@ def _data_facts(store: Store, split: SplitName, facts: SplitFacts) -> DataFacts:
     )
 
 
+HELD_OUT_EVENTS = "add events that it has not seen by 'nextcart ingest FILE --split test'"
+"""What a version of all events can be measured by."""
+
+
 def refuse_leakage(store: Store, manifest: Manifest, split: SplitName) -> None:
     """Evaluation on what a version has learned would flatter it.
 
@@ -388,9 +392,11 @@ def refuse_leakage(store: Store, manifest: Manifest, split: SplitName) -> None:
     if split == "test":
         return
     if split != VALIDATION or manifest.data.split == "train":
+        has_test = "test" in store.splits()
+        held_out = "evaluate on 'test'" if has_test else f"{HELD_OUT_EVENTS} and evaluate again"
         raise InputError(
             f"version {manifest.version} was trained on '{manifest.data.split}', which holds events of '{split}'; "
-            "evaluate on 'test', or train on 'train_split' and evaluate on 'val_split'"
+            f"{held_out}, or measure the same settings by another version: 'nextcart split', 'nextcart train'"
         )
     if not same_events(store, manifest):
         raise InputError(

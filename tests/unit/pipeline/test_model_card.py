@@ -85,7 +85,7 @@ def test_a_version_of_all_events_says_that_it_is_not_measured(recommender: Recom
     )
     card = model_card(recommender, draft)
     assert "All training events; none were held back." in card
-    assert "Not measured at training, since no sessions were held back." in card
+    assert "Not measured at training, since no sessions were held back. To measure it, add events that" in card
     assert "of the places in the lists" not in card
 
 
