@@ -17,7 +17,8 @@ from nextcart.events.unpack import unpacked
 
 CHUNK_SESSIONS = 4096
 _FORM = (
-    'write one session a line, as in {"session": 12, "events": [{"aid": 345, "ts": 1659304800025, "type": "clicks"}]}'
+    'mend or remove the line; a session is {"session": 12, "events": [{"aid": 345, "ts": 1659304800025, '
+    '"type": "clicks"}]}'
 )
 
 

@@ -49,6 +49,9 @@ def recommend_file(
 ) -> BatchSummary:
     """Answer every session of an OTTO JSONL file; sessions and items need not be known.
 
+    Every line is read before the first is answered, so that a bad one at the end costs no more than that, and nothing
+    is written. A pipe can be read only once: what came before its bad line is in `stdout`.
+
     Args:
         recommender: the version to ask.
         sessions: plain, ``.gz`` or ``.zst``; an empty line is passed over.
@@ -62,12 +65,13 @@ def recommend_file(
 
     Raises:
         UnreadableInput: the file of sessions cannot be read.
-        InputError: a line is no session, or its times are in seconds (names file and line); there is no such model; or
-            `output` is a directory. Nothing new stands at `output`.
+        InputError: a line is no session, or its times are in seconds (names file and line); there is no session; there
+            is no such model; or `output` is a directory. Nothing new stands at `output`.
         RunFailed: the output cannot be written.
     """
     encoder = msgspec.json.Encoder()
     counts = np.zeros(len(FALLBACKS), np.int64)
+    total = _checked(sessions, progress) if sessions.is_file() else 0
     with _target(output, stdout) as target:
         for chunk in read_sessions(sessions):
             answer = recommender.recommend(
@@ -78,9 +82,26 @@ def recommend_file(
                 found = items >= 0
                 line = Line(session.session, recommender.vocabulary.ids(items[found]), scores[found].tolist())
                 target.write(encoder.encode(line) + b"\n")
-            progress("recommending", int(counts.sum()), 0)
+            progress("recommending", int(counts.sum()), total)
+        if not counts.any():
+            raise _no_sessions(sessions)
     reasons = {str(name): int(count) for name, count in zip(FALLBACKS, counts, strict=True) if name and count}
     return BatchSummary(int(counts.sum()), reasons)
+
+
+def _checked(sessions: Path, progress: Progress) -> int:
+    """The number of sessions in a file whose every line is one."""
+    found = 0
+    for chunk in read_sessions(sessions):
+        found += len(chunk)
+        progress("checking", found, 0)
+    if not found:
+        raise _no_sessions(sessions)
+    return found
+
+
+def _no_sessions(file: Path) -> InputError:
+    return InputError(f"{file}: holds no sessions, so there is nothing to answer; check that it is the right file")
 
 
 @contextmanager

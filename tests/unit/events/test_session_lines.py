@@ -39,9 +39,9 @@ def test_an_empty_file_has_no_sessions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bad", "says"),
     [
-        ("not json", r"not valid JSON \(.*malformed.*\); write one session a line, as in \{\"session\": 12"),
+        ("not json", r"not valid JSON \(.*malformed.*\); mend or remove the line; a session is \{\"session\": 12"),
         ("{", "not valid JSON"),
-        ('{"session":1}', "not a session .*missing required field `events`.*; write one session a line"),
+        ('{"session":1}', "not a session .*missing required field `events`.*; mend or remove the line"),
         (line(1, event(kind="view")), "Invalid enum value 'view'"),
         (b'{"session":"\xff","events":[]}', "utf-?8"),
         (line(1, event(ts=1.5)), "Expected `int`, got `float`"),  # type: ignore[arg-type]  # that is the point

@@ -1,6 +1,8 @@
 import errno
 import io
 import json
+import os
+import threading
 
 import pytest
 
@@ -10,7 +12,7 @@ from nextcart.models.model import FitOptions
 from nextcart.models.recommender import Recommender
 from nextcart.pipeline import batch
 from nextcart.pipeline.batch import BatchSummary, recommend_file
-from tests.raw_files import event, line, write
+from tests.raw_files import event, line, many_lines, write
 from tests.shop import make_shop
 
 
@@ -32,15 +34,36 @@ def test_a_line_a_session_in_input_order(recommender, asked, tmp_path):
     assert [each["session"] for each in lines] == ["b", "a", 3]
     assert all(len(each["items"]) == len(each["scores"]) == 5 for each in lines)
     assert summary == BatchSummary(3, {"empty_session": 1, "unknown_items": 1})
-    assert told == [("recommending", 3, 0)]
+    assert told == [("checking", 3, 0), ("recommending", 3, 3)]
     assert recommend_file(recommender, asked, tmp_path / "new" / "lists.jsonl", limit=5) == summary
     assert (tmp_path / "new" / "lists.jsonl").read_bytes() == stream.getvalue()
 
 
-def test_no_sessions_are_no_lines(recommender, tmp_path):
-    summary = recommend_file(recommender, write(tmp_path / "none.jsonl", []), tmp_path / "lists.jsonl")
-    assert summary == BatchSummary(0, {})
-    assert (tmp_path / "lists.jsonl").read_bytes() == b""
+@pytest.mark.parametrize("lines", [[], ["", "  "]])
+def test_a_file_without_sessions_is_refused(recommender, tmp_path, lines):
+    with pytest.raises(InputError, match=r"none\.jsonl: holds no sessions, .*; check that it is the right file"):
+        recommend_file(recommender, write(tmp_path / "none.jsonl", lines), tmp_path / "lists.jsonl")
+    assert [path.name for path in tmp_path.iterdir()] == ["none.jsonl"]
+
+
+def test_a_bad_line_at_the_end_leaves_nothing_on_stdout(recommender, tmp_path):
+    stream = io.BytesIO()
+    bad = write(tmp_path / "bad.jsonl", [*many_lines(5000), line(9, event(kind="view"))])
+    with pytest.raises(InputError, match=r"bad\.jsonl:5001: not a session .*\.type.*mend or remove the line"):
+        recommend_file(recommender, bad, None, stdout=stream)
+    assert stream.getvalue() == b""
+
+
+def test_a_pipe_is_read_once(recommender, asked, tmp_path):
+    pipe, told, stream = tmp_path / "pipe.jsonl", [], io.BytesIO()
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(asked.read_bytes()))
+    writer.start()
+    assert (
+        recommend_file(recommender, pipe, None, stdout=stream, progress=lambda *step: told.append(step)).sessions == 3
+    )
+    writer.join()
+    assert told == [("recommending", 3, 0)]
 
 
 def test_an_output_is_needed_and_is_no_folder(recommender, asked, tmp_path):
