@@ -19,7 +19,7 @@ from rich.text import Text
 
 from nextcart.types import Progress
 
-SECONDS_BETWEEN_LINES = 30.0
+SECONDS_BETWEEN_LINES = 5.0
 PLAIN_WIDTH = 160
 
 out = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
@@ -45,7 +45,7 @@ def shown_progress() -> Iterator[Progress]:
 
 
 class _Lines:
-    """A line when a stage begins, every half minute, and when it ends."""
+    """A line when a stage begins, every few seconds, and when it ends."""
 
     def __init__(self) -> None:
         self._last: dict[str, float] = {}

@@ -65,12 +65,6 @@ def train(
         for step in manifest.timings
     ]
     out.print(table(None, ("stage", "seconds", "CPU seconds", "peak MiB"), rows))
-    if only is None and not any(artifact.path.startswith("ranker/") for artifact in manifest.artifacts):
-        out.print(
-            f"without a ranker: the events pose fewer than {settings.models.ranker.min_questions} questions to learn "
-            "from (models.ranker.min_questions); the next best model answers in its place",
-            soft_wrap=True,
-        )
     for evaluation in manifest.evaluations:
         out.print(best_line(evaluation))
     if not manifest.evaluations:
