@@ -19,7 +19,8 @@ from rich.text import Text
 
 from nextcart.types import Progress
 
-SECONDS_BETWEEN_LINES = 5.0
+SECONDS_BETWEEN_LINES = 30.0
+SECONDS_OF_A_MOMENT = 5.0
 PLAIN_WIDTH = 160
 
 out = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
@@ -45,24 +46,35 @@ def shown_progress() -> Iterator[Progress]:
 
 
 class _Lines:
-    """A line when a stage begins, every few seconds, and when it ends."""
+    """A line when a stage begins, every half minute or tenth of its time, and at the end of one that took a while.
+
+    For files of logs: what takes a moment has one line.
+    """
 
     def __init__(self) -> None:
+        self._begun: dict[str, float] = {}
         self._last: dict[str, float] = {}
         self._ended: set[str] = set()
 
     def report(self, stage: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        ended = total > 0 and done >= total
-        if stage in self._ended or (
-            stage in self._last and not ended and now - self._last[stage] < SECONDS_BETWEEN_LINES
-        ):
+        if stage in self._ended:
             return
-        self._last[stage] = now
+        now, ended = time.monotonic(), 0 < total <= done
         if ended:
             self._ended.add(stage)
         how_far = f"{done:,} of {total:,}" if total else f"{done:,}"
-        err.print(f"{stage}: {how_far}", markup=False)
+        if stage not in self._begun:
+            self._begun[stage] = now
+            self._line(stage, f"{stage}: {how_far}" if done else stage)
+            return
+        took = now - self._begun[stage]
+        due = now - self._last[stage] >= max(SECONDS_BETWEEN_LINES, took / 10)
+        if took >= SECONDS_OF_A_MOMENT if ended else due:
+            self._line(stage, f"{stage}: {how_far} in {took:,.0f} s")
+
+    def _line(self, stage: str, text: str) -> None:
+        self._last[stage] = time.monotonic()
+        err.print(text, markup=False)
 
 
 def print_json(document: Any) -> None:

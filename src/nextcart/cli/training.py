@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,11 @@ from nextcart.cli.options import (
     one_of,
 )
 from nextcart.cli.output import out, print_json, shown_progress, table
+from nextcart.types import DEFAULT_MODELS
+
+if TYPE_CHECKING:
+    from nextcart.config import RankerConfig
+    from nextcart.repository.manifest import Manifest
 
 
 def train(
@@ -73,10 +78,23 @@ def train(
             "--split test', or the same settings by a version that leaves some out: 'nextcart split', 'nextcart train'",
             soft_wrap=True,
         )
+    if only is None and (why := _left_out(manifest, settings.models.ranker)):
+        out.print(why, style="yellow", soft_wrap=True)
     size = _size(sum(artifact.bytes for artifact in manifest.artifacts))
     out.print(
         f"published {manifest.version} ({size}) as candidate, fitted on {manifest.data.events:,} events of "
         f"'{manifest.data.split}'; put it into production with: nextcart promote"
+    )
+
+
+def _left_out(manifest: Manifest, ranker: RankerConfig) -> str | None:
+    """What is said where a training of all models came out without a ranker."""
+    fitted = {artifact.path.split("/")[0] for artifact in manifest.artifacts}
+    if "ranker" in fitted:
+        return None
+    return (
+        f"the ranker was left out: the events pose fewer than {ranker.min_questions:,} questions to learn from "
+        f"(models.ranker.min_questions); {next(name for name in DEFAULT_MODELS if name in fitted)} answers in its place"
     )
 
 

@@ -34,20 +34,36 @@ def test_json_is_one_line(capsys):
     assert capsys.readouterr().out == '{"a": "é", "b": [1, null]}\n'
 
 
-def test_lines_of_progress_come_at_the_start_and_once_at_the_end(capsys):
-    with shown_progress() as progress:
-        for done in (0, 1, 2, 2):
-            progress("reading", done, 2)
-        progress("counting", 1000, 0)
-    assert capsys.readouterr().err.splitlines() == ["reading: 0 of 2", "reading: 2 of 2", "counting: 1,000"]
+@pytest.fixture
+def logged(capsys, monkeypatch):
+    """The lines of (second, stage, done, total)."""
+
+    def logged(*reports: tuple[float, str, int, int]) -> list[str]:
+        now = 0.0
+        monkeypatch.setattr(output.time, "monotonic", lambda: now)
+        with shown_progress() as progress:
+            for now, *report in reports:  # noqa: B007 - the clock reads it
+                progress(*report)
+        return str(capsys.readouterr().err).splitlines()
+
+    return logged
 
 
-def test_lines_of_progress_come_every_few_seconds(capsys, monkeypatch):
-    monkeypatch.setattr(output, "SECONDS_BETWEEN_LINES", 0.0)
-    with shown_progress() as progress:
-        for done in (0, 1, 2):
-            progress("reading", done, 2)
-    assert len(capsys.readouterr().err.splitlines()) == 3
+def test_what_takes_a_moment_has_one_line(logged):
+    reports = [*((done, "reading", done, 2) for done in (0, 1, 2, 2)), (3, "counting", 1000, 0), (4, "top", 7, 7)]
+    assert logged(*reports) == ["reading", "counting: 1,000", "top: 7 of 7"]
+
+
+def test_what_takes_longer_has_lines_by_the_half_minute_then_by_the_tenth_of_its_time(logged):
+    lines = logged(*((second, "fitting", second, 3600) for second in range(3601)))
+    assert lines[:3] == ["fitting", "fitting: 30 of 3,600 in 30 s", "fitting: 60 of 3,600 in 60 s"]
+    assert lines[-1] == "fitting: 3,600 of 3,600 in 3,600 s"
+    assert len(lines) < 45
+    assert logged((0, "trees", 0, 3), (20, "trees", 1, 3), (40, "trees", 2, 3), (45, "trees", 3, 3)) == [
+        "trees",
+        "trees: 2 of 3 in 40 s",
+        "trees: 3 of 3 in 45 s",
+    ]
 
 
 def test_a_terminal_gets_a_bar_a_stage(monkeypatch):
