@@ -162,7 +162,7 @@ def serve(
 
 
 def _held_out_session(store: Store, manifest: Manifest) -> str:
-    from nextcart.pipeline.steps import held_out_split, refuse_leakage
+    from nextcart.pipeline.splits import held_out_split, refuse_leakage
     from nextcart.pipeline.unfold import typical_session
 
     split = held_out_split(store, None)

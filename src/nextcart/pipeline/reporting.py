@@ -23,7 +23,8 @@ from nextcart.models.recommender import Recommender
 from nextcart.pipeline.changed_settings import changed_settings
 from nextcart.pipeline.model_card import MODELS
 from nextcart.pipeline.record import StepRecord
-from nextcart.pipeline.steps import RECORDS, full_disk_said, held_out_split, refuse_leakage
+from nextcart.pipeline.splits import held_out_split, refuse_leakage
+from nextcart.pipeline.steps import RECORDS, full_disk_said
 from nextcart.repository.manifest import Manifest
 from nextcart.repository.repository import Repository
 from nextcart.types import Id, Progress, no_progress

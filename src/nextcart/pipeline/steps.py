@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from nextcart.config import IngestConfig, Settings, SparkConfig, SplitConfig
-from nextcart.errors import InputError, RunFailed
+from nextcart.errors import RunFailed
 from nextcart.evaluation.merging import asked_alike, merged
 from nextcart.evaluation.replay import Measured, evaluate, replay
 from nextcart.evaluation.report import Evaluation, Protocol
@@ -34,14 +34,13 @@ from nextcart.models.recommender import Recommender
 from nextcart.pipeline.kinds import item_kinds, same_events
 from nextcart.pipeline.model_card import MODEL_CARD, model_card
 from nextcart.pipeline.record import StepRecord
+from nextcart.pipeline.splits import TRAINING, VALIDATION, held_out_split, refuse_leakage, training_split
 from nextcart.pipeline.unfinished import Unfinished, training_key, unfinished
 from nextcart.repository.manifest import DataFacts, Manifest, VersionDraft, read_record
 from nextcart.repository.repository import Repository
 from nextcart.types import Progress, no_progress
 
 RECORDS = "records"
-TRAINING: SplitName = "train_split"
-VALIDATION: SplitName = "val_split"
 
 
 def ingest(
@@ -345,26 +344,6 @@ def _evaluate(
     )
 
 
-def training_split(store: Store, on: str | None) -> SplitName:
-    """The split to train on; test and validation events are never trained on."""
-    if on is None:
-        on = TRAINING if TRAINING in store.splits() else "train"
-    aliases = {"all": "train"}
-    split = store.require(aliases.get(on, on))
-    if split not in ("train", "train_split"):
-        raise InputError(f"split '{on}' is held out; train on 'all' or 'train_split'")
-    return split
-
-
-def held_out_split(store: Store, split: str | None) -> SplitName:
-    """The split to measure on: the one named, else the held-out "test", else the validation split.
-
-    Raises:
-        StoreMissing: the store lacks it.
-    """
-    return store.require(split or ("test" if "test" in store.splits() else VALIDATION))
-
-
 def _data_facts(store: Store, split: SplitName, facts: SplitFacts) -> DataFacts:
     return DataFacts(
         fingerprint=store.manifest.fingerprint,
@@ -377,29 +356,3 @@ def _data_facts(store: Store, split: SplitName, facts: SplitFacts) -> DataFacts:
         session_type=store.manifest.session_type,
         aid_type=store.manifest.aid_type,
     )
-
-
-HELD_OUT_EVENTS = "add events that it has not seen by 'nextcart ingest FILE --split test'"
-"""What a version of all events can be measured by."""
-
-
-def refuse_leakage(store: Store, manifest: Manifest, split: SplitName) -> None:
-    """Evaluation on what a version has learned would flatter it.
-
-    Raises:
-        InputError: the version was, or may have been, trained on events of that split.
-    """
-    if split == "test":
-        return
-    if split != VALIDATION or manifest.data.split == "train":
-        has_test = "test" in store.splits()
-        held_out = "evaluate on 'test'" if has_test else f"{HELD_OUT_EVENTS} and evaluate again"
-        raise InputError(
-            f"version {manifest.version} was trained on '{manifest.data.split}', which holds events of '{split}'; "
-            f"{held_out}, or measure the same settings by another version: 'nextcart split', 'nextcart train'"
-        )
-    if not same_events(store, manifest):
-        raise InputError(
-            f"version {manifest.version} was trained on an earlier split, which may hold sessions of today's "
-            "'val_split'; run 'nextcart train' and evaluate the new version"
-        )

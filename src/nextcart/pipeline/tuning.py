@@ -21,7 +21,8 @@ from nextcart.models.arrays import training_arrays
 from nextcart.pipeline.held_back import FIGURES, Gain, HeldBack, figures_of, gain_of
 from nextcart.pipeline.record import StepRecord
 from nextcart.pipeline.search_space import SPACES, Parameter, Values, as_toml, space_of, values_in, with_values
-from nextcart.pipeline.steps import RECORDS, full_disk_said, training_split
+from nextcart.pipeline.splits import training_split
+from nextcart.pipeline.steps import RECORDS, full_disk_said
 from nextcart.pipeline.trials import Journal, Trial, propose, require_optuna, unwritable
 from nextcart.pipeline.unfinished import training_key
 from nextcart.types import Progress, no_progress
