@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
-
+from nextcart.cli.fitting_table import FittingTable
 from nextcart.cli.output import metric, table
 from nextcart.cli.tables import evaluation_tables
 from nextcart.evaluation.bootstrap import MIN_SESSIONS_TO_JUDGE, Interval
@@ -36,7 +35,7 @@ PARTS: dict[Protocol, tuple[str, ...]] = {
 """The slices whose recall is shown."""
 
 
-def protocol_tables(evaluation: Evaluation) -> list[Table]:
+def protocol_tables(evaluation: Evaluation) -> list[FittingTable]:
     """A mode's figures with their 95 % intervals, and the recall of each slice."""
     if not evaluation.intervals:
         return evaluation_tables(evaluation)
@@ -56,7 +55,7 @@ def shown_interval(span: Interval | None) -> str:
     return "–" if span is None else f"{span[0]:.3f} to {span[1]:.3f}"
 
 
-def _sure(evaluation: Evaluation, mode: Mode, models: Sequence[str]) -> Table:
+def _sure(evaluation: Evaluation, mode: Mode, models: Sequence[str]) -> FittingTable:
     """Each figure with its interval, then those of the lists."""
     sure, plain = SURE[evaluation.protocol], PLAIN[evaluation.protocol]
     heads = ["lists" if evaluation.protocol == "next_period" else "model"]
@@ -73,7 +72,7 @@ def _sure(evaluation: Evaluation, mode: Mode, models: Sequence[str]) -> Table:
     return table(_title(evaluation, mode), [*heads, *map(_head, plain)], rows)
 
 
-def _slices(evaluation: Evaluation, mode: Mode, models: Sequence[str], names: Sequence[str]) -> Table:
+def _slices(evaluation: Evaluation, mode: Mode, models: Sequence[str], names: Sequence[str]) -> FittingTable:
     """The recall of each slice that has targets; the last row says how many, as far as a list has room for them."""
     rows = [[model, *(metric(evaluation.metrics[model][mode].get(name)) for name in names)] for model in models]
     targets = "targets" if evaluation.protocol == "next_click" else f"targets, {evaluation.k} a list at most"
@@ -89,4 +88,15 @@ def _title(evaluation: Evaluation, mode: Mode) -> str:
 
 def _head(name: str) -> str:
     short = name.removesuffix("_recall") if name != "recall" else name
-    return short.replace("top1pct_share", "top 1 %").replace("_", " ")
+    return _HEADS.get(short, short.replace("_", " "))
+
+
+_HEADS = {
+    "mrr": "MRR",
+    "ndcg": "NDCG",
+    "top1pct_share": "top 1 %",
+    "after_2_4": "after 2 to 4",
+    "after_5_9": "after 5 to 9",
+    "after_10": "after 10 or more",
+}
+"""Heads that are not the figure's name with spaces."""

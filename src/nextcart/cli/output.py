@@ -11,12 +11,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
-from rich.table import Table
-from rich.text import Text
 
+from nextcart.cli.fitting_table import FittingTable
 from nextcart.types import Progress
 
 SECONDS_BETWEEN_LINES = 30.0
@@ -82,15 +80,9 @@ def print_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
 
 
-def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> Table:
+def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> FittingTable:
     """A table whose first ``left`` columns are text and whose others are numbers."""
-    made = Table(title=escape(title) if title else None, title_justify="left", header_style="bold")
-    for number, column in enumerate(columns):
-        made.add_column(column, justify="left" if number < left else "right", overflow="fold")
-    for row in rows:
-        # As text: a file or an item may be named like rich's markup.
-        made.add_row(*map(Text, row))
-    return made
+    return FittingTable(title, columns, rows, left)
 
 
 def counted(number: int, noun: str) -> str:

@@ -6,8 +6,7 @@ import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from rich.table import Table
-
+from nextcart.cli.fitting_table import FittingTable
 from nextcart.cli.output import counted, metric, percent, table
 from nextcart.errors import UnreadableInput
 from nextcart.evaluation.bootstrap import MIN_SESSIONS_TO_JUDGE
@@ -23,7 +22,7 @@ REMARKS: dict[Protocol, str] = {
 }
 
 
-def evaluation_tables(evaluation: Evaluation) -> list[Table]:
+def evaluation_tables(evaluation: Evaluation) -> list[FittingTable]:
     """One table a mode: a row a model, a column a metric, best recall first."""
     modes = dict.fromkeys(mode for by_mode in evaluation.metrics.values() for mode in by_mode)
     tables = []

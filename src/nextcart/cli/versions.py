@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nextcart.cli.options import MODELS, JsonOption, ModelsOption
-from nextcart.cli.output import day, err, metric, out, print_json, table
+from nextcart.cli.output import counted, day, err, metric, out, print_json, table
 
 if TYPE_CHECKING:
+    from nextcart.cli.fitting_table import FittingTable
     from nextcart.evaluation.report import Evaluation
     from nextcart.repository.manifest import Manifest
 
@@ -52,26 +53,27 @@ def models(models: ModelsOption = MODELS, json: JsonOption = False) -> None:
         ]
         print_json({"aliases": aliases.model_dump(), "versions": versions, "broken": dict(broken)})
         return
-    rows = [row for version in found for row in _rows(*version)]
-    heads = ("version", "alias", "fitted on", "split", "model", "recall", "recall new", "MRR", "coverage")
-    out.print(table("mode next", heads, rows, left=5) if rows else "no version yet: run 'nextcart train' first")
+    for version in found:
+        out.print(_table(*version))
+    if not found:
+        out.print("no version yet: run 'nextcart train' first")
     for name, reason in broken:
         err.print(f"{name}: {reason}", markup=False, soft_wrap=True)
 
 
-def _rows(manifest: Manifest, evaluations: Sequence[Evaluation], aliases: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """A version's part of the table: a row a split and model, the version named on the first alone."""
-    fitted_on = f"{manifest.data.events:,} events to {day(manifest.data.last_ts)}"
-    head = (manifest.version, ", ".join(aliases), fitted_on)
+def _table(manifest: Manifest, evaluations: Sequence[Evaluation], aliases: Sequence[str]) -> FittingTable:
+    """A version's name and aliases, and a row a split and model."""
+    named = f"{manifest.version}{' = ' if aliases else ''}{', '.join(aliases)}"
+    title = f"{named}\nfitted on {counted(manifest.data.events, 'event')} to {day(manifest.data.last_ts)}; mode next"
+    rows = []
     for evaluation in (each for each in evaluations if each.protocol == "next_event"):
         split = f"{evaluation.split}{' (limited)' if evaluation.limited else ''}"
         for name, by_mode in evaluation.metrics.items():
             if "next" in by_mode:
                 figures = (metric(by_mode["next"].get(key)) for key in ("recall", "recall_new", "mrr", "coverage"))
-                yield (*head, split, name, *figures)
-                head = ("", "", "")
-    if head[0]:
-        yield (*head, "not evaluated", "", "", "", "", "")
+                rows.append((split, name, *figures))
+    rows = rows or [("not evaluated", "", "", "", "", "")]
+    return table(title, ("split", "model", "recall", "recall new", "MRR", "coverage"), rows, left=2)
 
 
 def promote(

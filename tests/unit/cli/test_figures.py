@@ -48,7 +48,7 @@ def rows(found: Evaluation) -> list[list[list[str]]]:
 def test_the_best_model_comes_first_with_its_interval():
     figures = {"one": {"recall": 0.25, "mrr": 0.5, "gini": None}, "two": {"recall": 0.5, "mrr": None}}
     ((head, first, second),) = rows(evaluation("next_click", figures))
-    assert head == ["model", "recall", "95 %", "mrr", "95 %", "coverage", "top 1 %", "gini"]
+    assert head == ["model", "recall", "95 %", "MRR", "95 %", "coverage", "top 1 %", "gini"]
     assert first == ["two", "0.5000", "0.400 to 0.600", "–", "–", "–", "–", "–"]
     assert second == ["one", "0.2500", "0.150 to 0.350", "0.5000", "0.400 to 0.600", "–", "–", "–"]
 

@@ -29,6 +29,41 @@ def test_what_looks_like_markup_is_shown_as_it_stands():
     assert "[bold]a[/nothing].jsonl" in text.get()
 
 
+def shown(width: int, *columns: str, left: int = 1) -> list[list[list[str]]]:
+    """The cells of each part of a table of one row of sevens, in a terminal of so many columns."""
+    console = Console(width=width)
+    with console.capture() as text:
+        console.print(table("title", columns, [["a long name"] * left + ["0.7777"] * (len(columns) - left)], left=left))
+    lines = text.get().splitlines()
+    assert max(map(len, lines)) <= width
+    assert sum("title" in line for line in lines) == 1
+    parts: list[list[list[str]]] = []
+    for line in lines:
+        if line.startswith("┏"):
+            parts.append([])
+        elif line.startswith(("┃", "│")):
+            parts[-1].append([cell.strip() for cell in line.strip("┃│").replace("┃", "│").split("│")])
+    return parts
+
+
+def test_a_wide_table_goes_on_below_with_its_text_columns_before_each_part():
+    columns = ("model", "recall", "MRR", "coverage")
+    whole = ["a long name", "0.7777", "0.7777", "0.7777"]
+    assert shown(44, *columns) == [[list(columns), whole]]
+    assert shown(43, *columns) == [[["model", "recall", "MRR"], whole[:3]], [["model", "coverage"], whole[:2]]]
+    assert [head for head, _ in shown(26, *columns)] == [["model", each] for each in columns[1:]]
+    assert shown(43, "model", "mode", "recall", "MRR", left=2) == [
+        [["model", "mode", each], ["a long name", "a long name", "0.7777"]] for each in ("recall", "MRR")
+    ]
+
+
+def test_a_table_is_folded_where_one_number_is_too_wide_beside_its_text():
+    (part,) = shown(24, "model", "recall", "coverage")
+    heads, cells = zip(*part[:2], strict=True), zip(*part[2:], strict=True)
+    assert ["".join(each) for each in heads] == ["model", "recall", "coverage"]
+    assert ["".join(each) for each in cells] == ["alongname", "0.7777", "0.7777"]
+
+
 def test_json_is_one_line(capsys):
     print_json({"a": "é", "b": [1, None]})
     assert capsys.readouterr().out == '{"a": "é", "b": [1, null]}\n'

@@ -60,3 +60,15 @@ def test_an_evaluation_that_cannot_be_read_hides_no_version(
     assert second in done.stdout
     assert f"{first}: {file}" in done.stderr
     assert "nextcart evaluate" in done.stderr
+
+
+def test_each_version_is_named_whole_on_a_terminal_of_80_columns(
+    publish: Callable[[int], Manifest], run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = publish(1).version, publish(2).version
+    run("promote", second)
+    monkeypatch.setattr(versions.out, "width", 80)
+    lines = [line.rstrip() for line in run("models").stdout.splitlines()]
+    assert lines.index(f"{second} = production, candidate") < lines.index(first)
+    assert lines.count("fitted on 50 events to 2022-08-28; mode next") == 2
+    assert lines.count("│ val_split │ hybrid │ 0.5000 │          – │   – │        – │") == 2
