@@ -110,8 +110,10 @@ def best_first(evaluation: Evaluation, mode: Mode) -> list[str]:
     models = [name for name, by_mode in evaluation.metrics.items() if mode in by_mode]
     if evaluation.protocol == "next_period":
         return models
-    by = ranked_by(evaluation.protocol)
-    return sorted(models, key=lambda name: evaluation.metrics[name][mode].get(by) or 0.0, reverse=True)
+    # A log without carts or orders has no total; what it has of the others then decides, as it does between equals.
+    by = (ranked_by(evaluation.protocol), *COLUMNS[evaluation.protocol])
+    figures = evaluation.metrics
+    return sorted(models, key=lambda name: [figures[name][mode].get(each) or 0.0 for each in by], reverse=True)
 
 
 def ranked_by(protocol: Protocol) -> str:

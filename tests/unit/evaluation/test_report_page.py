@@ -18,7 +18,7 @@ from nextcart.evaluation.report import PROTOCOLS, Evaluation
 from nextcart.evaluation.report_charts import SHAPES
 from nextcart.evaluation.report_data import Facts, Lead, Report
 from nextcart.evaluation.report_page import render_report, sliced
-from nextcart.evaluation.report_tables import cell, protocol_table, ranking_name, signed
+from nextcart.evaluation.report_tables import best_first, cell, protocol_table, ranking_name, signed
 from nextcart.evaluation.sources import Cost, RankerLook, SourceShare
 from nextcart.models.fitting import MODEL_NAMES
 from nextcart.models.recommender import Recommender
@@ -262,6 +262,13 @@ def test_the_table_is_ordered_by_what_ranks_and_marks_the_best(evaluations: list
     assert f"<strong>{found[best]['next']['recall']:.4f}</strong>" in first
     # Recall, MRR, repeats and new; not coverage and the like.
     assert len(set(re.findall(r"<strong>([.\d]+)</strong>", table))) == 4
+
+
+def test_a_log_without_carts_and_orders_is_ordered_by_its_clicks(evaluations: list[Evaluation]) -> None:
+    found = next(each for each in evaluations if each.protocol == "multi_objective")
+    figures = {"low": 0.125, "high": 0.5, "middle": 0.25}
+    metrics = {model: {"next": {"total": None, "clicks_recall": value}} for model, value in figures.items()}
+    assert best_first(found.model_copy(update={"metrics": metrics}), "next") == ["high", "middle", "low"]
 
 
 def test_equal_figures_stand_out_together_and_zeros_never(evaluations: list[Evaluation]) -> None:
